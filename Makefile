@@ -1,0 +1,49 @@
+# Ollama Bridge: `make run` starts it, `make test` proves it, `make check` keeps it clean.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lock docs bench clean
+
+help: ## show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
+
+# One stamp per lock file: a changed lock installs again, an unchanged one costs nothing.
+$(VENV)/.base: requirements/base.txt
+	@test -x $(BIN)/python || { echo "Making the virtual environment in $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing what the bridge runs on (about half a minute the first time) ..."
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on --require-hashes -r requirements/base.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.base
+	@echo "Installing what the tests need (about half a minute the first time) ..."
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on --require-hashes -r requirements/dev.txt
+	@touch $@
+
+run: $(VENV)/.base ## install and start the bridge on 127.0.0.1:8080, with a key and a working curl line
+	@$(BIN)/python manage.py quickstart
+
+test: $(VENV)/.dev ## the whole suite
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+check: $(VENV)/.dev ## format, lint, types, import rooms, migrations, deploy checks
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_rooms.py
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@BRIDGE_PROFILE=deploy-check $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+format: $(VENV)/.dev ## format and fix what can be fixed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: ## pin and hash requirements/*.in (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/base.in -o requirements/base.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/dev.in -o requirements/dev.txt
+
+docs: $(VENV)/.base ## write the tables in docs/ from the code
+	@$(BIN)/python -m bridge.env > docs/settings.md
+
+clean: ## remove what was built (not data/)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist

@@ -1,0 +1,142 @@
+"""Django's settings. `bridge.env` is the only reader of the environment; this file only arranges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bridge import secrets
+from bridge.env import VALUES as ENV
+from bridge.logs import logging_config
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = (BASE_DIR / ENV["BRIDGE_DATA_DIR"]).resolve()
+
+DEPLOY_CHECK = ENV["BRIDGE_PROFILE"] == "deploy-check"
+DEBUG = ENV["BRIDGE_DEBUG"]
+HTTPS = ENV["BRIDGE_HTTPS"] or DEPLOY_CHECK
+SECRET_KEY = ENV["SECRET_KEY"] or secrets.kept(DATA_DIR, "secret_key")
+KEY_PEPPER = ENV["BRIDGE_PEPPER"] or secrets.kept(DATA_DIR, "pepper")
+ALLOWED_HOSTS = list(ENV["BRIDGE_ALLOWED_HOSTS"])
+
+INSTALLED_APPS = [
+    "daphne",
+    "bridge.apps.BridgeConfig",
+    "scheduler.apps.SchedulerConfig",
+    "dashboard.apps.DashboardConfig",
+    "dashboard.apps.BridgeAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "axes",
+    "django_htmx",
+    "django_prometheus",
+]
+
+# The admin's chain. The API never passes here: bridge.asgi sends it to the lean handler of bridge.hot.
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+ROOT_URLCONF = "bridge.urls"
+ASGI_APPLICATION = "bridge.asgi.application"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES: dict[str, dict[str, Any]] = {}
+if ENV["DATABASE_URL"]:
+    from bridge.databases import postgresql
+
+    DATABASES["default"] = postgresql(ENV["DATABASE_URL"])
+else:
+    from bridge.databases import sqlite
+
+    DATABASES["default"] = sqlite(DATA_DIR / "bridge.sqlite3")
+
+if ENV["REDIS_URL"]:
+    CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": ENV["REDIS_URL"]}}
+    CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            # redis-py 8 gives up on a blocking read after 5 s unless told otherwise (channels_redis#422).
+            "CONFIG": {"hosts": [{"address": ENV["REDIS_URL"], "socket_timeout": None}]},
+        }
+    }
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+# Served from the apps' own folders: no collectstatic step stands between a clone and its admin.
+SERVESTATIC_USE_FINDERS = True
+SERVESTATIC_AUTOREFRESH = DEBUG
+
+# Above the API's own limit, which answers in the client's dialect (bridge.hot).
+DATA_UPLOAD_MAX_MEMORY_SIZE = ENV["BRIDGE_BODY_LIMIT"]
+
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 31536000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = DEPLOY_CHECK
+if ENV["BRIDGE_TRUSTED_PROXIES"]:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_IPWARE_PROXY_COUNT = 1 if ENV["BRIDGE_TRUSTED_PROXIES"] else 0
+
+LOGGING = logging_config(ENV["BRIDGE_LOG_LEVEL"], ENV["BRIDGE_LOG_FORMAT"])

@@ -1,0 +1,12 @@
+"""Everything that is not the API: the admin and its pages. The API's routes are in bridge.hot."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, path
+from django.views.generic import RedirectView
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("admin/", admin.site.urls),
+    path("dashboard/", RedirectView.as_view(pattern_name="admin:index")),
+]
