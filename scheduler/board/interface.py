@@ -171,7 +171,7 @@ class Bounds:
 class Board(Protocol):
     """All methods are coroutines; in memory they never suspend except `wait` and `wait_for_demand`."""
 
-    # -- bridges ---------------------------------------------------------------------------------
+    # -- bridges
     async def admit(self, ticket: Ticket) -> Seat | Place | Refusal:
         """Check limits and bounds, reserve, and take a free slot or join the line: one atomic step."""
 
@@ -195,7 +195,7 @@ class Board(Protocol):
     async def spent(self, key: str, budget: Budget, tokens: int) -> None:
         """Seed a budget from the records (idempotent: the larger of what is known and this)."""
 
-    # -- scheduler -------------------------------------------------------------------------------
+    # -- scheduler
     async def lead(self, holder: str) -> int | None:
         """Take or renew leadership; the fencing number, or None while another leads."""
 
@@ -224,7 +224,7 @@ class Board(Protocol):
     async def wait_for_demand(self, timeout_s: float) -> bool:
         """True when a ticket joined a line that no resident can serve at once, or a draining resident ran empty."""
 
-    # -- everyone --------------------------------------------------------------------------------
+    # -- everyone
     async def residents(self) -> list[Resident]:
         """What is published now."""
 
