@@ -1,7 +1,7 @@
 """The board: the shared state of the running system, behind one interface with two implementations.
 
-Bridges ask it for seats and give them back; the scheduler publishes residents and reads demand. Memory
-(`scheduler.board.memory`) serves one process, Redis (`scheduler.board.redis`) a fleet; the same tests hold both.
+Bridges ask it for seats and give them back; the scheduler publishes residents and reads demand.
+`scheduler.board.memory` serves one process, `scheduler.board.redis` a fleet; the same tests hold both.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ class Board(Protocol):
         (None: nothing was used). Idempotent."""
 
     async def renew(self, holder: str) -> None:
-        """Keep a bridge's tickets alive; called every second. Tickets of a silent holder end by themselves."""
+        """Keep a bridge's tickets alive; called every second. A silent holder's tickets end by themselves."""
 
     async def spent(self, key: str, budget: Budget, tokens: int) -> None:
         """Seed a budget from the records (idempotent: the larger of what is known and this)."""
@@ -222,7 +222,7 @@ class Board(Protocol):
         """Arrivals since the last call (the newest 10,000)."""
 
     async def wait_for_demand(self, timeout_s: float) -> bool:
-        """True when a ticket joined a line that no resident can serve at once, or a draining resident ran empty."""
+        """True when a ticket joined a line that no resident serves at once, or a draining one ran empty."""
 
     # -- everyone
     async def residents(self) -> list[Resident]:
