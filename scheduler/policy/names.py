@@ -35,7 +35,7 @@ def normalise(name: str) -> str:
 
 
 def is_cloud(name: str) -> bool:
-    """Whether a node would forward this name to ollama.com: its last suffix is or ends in `cloud`."""
+    """Whether a node would forward this name to ollama.com: its suffix is `cloud` or ends in `-cloud`."""
     return _source(name.strip().lower())[1] == "cloud"
 
 
