@@ -106,6 +106,13 @@ else:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
+# What the scheduler's rows fall back to. The scheduler reads settings, never the environment.
+OLLAMA_URLS: tuple[str, ...] = ENV["OLLAMA_URL"]
+DEFAULT_NUM_CTX: int = ENV["BRIDGE_DEFAULT_NUM_CTX"]
+DEFAULT_SLOTS: int = ENV["BRIDGE_DEFAULT_SLOTS"]
+SYNC_INTERVAL_S: float = ENV["BRIDGE_SYNC_INTERVAL"]
+ALLOW_CLOUD: bool = ENV["BRIDGE_ALLOW_CLOUD"]
+
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True

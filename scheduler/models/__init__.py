@@ -1,0 +1,27 @@
+"""The scheduler's rows. Their rules live on the models and managers."""
+
+from __future__ import annotations
+
+from scheduler.models.alias import Alias
+from scheduler.models.catalog import CatalogModel, ModelOnNode
+from scheduler.models.ledger import LedgerEntry
+from scheduler.models.measurement import Measurement
+from scheduler.models.node import Node
+from scheduler.models.operator_request import OperatorRequest
+from scheduler.models.pinning import PinningPolicy
+from scheduler.models.revision import CATALOGUE, Revised, RevisedQuerySet, Revision
+
+__all__ = [
+    "CATALOGUE",
+    "Alias",
+    "CatalogModel",
+    "LedgerEntry",
+    "Measurement",
+    "ModelOnNode",
+    "Node",
+    "OperatorRequest",
+    "PinningPolicy",
+    "Revised",
+    "RevisedQuerySet",
+    "Revision",
+]

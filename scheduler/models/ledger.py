@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+
+
+class LedgerManager(models.Manager["LedgerEntry"]):
+    def record(self, kind: str, *, node: str = "", model: str = "", **facts: Any) -> LedgerEntry:
+        """Write one decision down. `facts`: cause, key, seconds, bytes, outcome, reason, at."""
+        return self.create(kind=LedgerEntry.Kind(kind), node=node, model=model, **facts)
+
+
+class LedgerEntry(models.Model):
+    """One decision of the scheduler. Node, model and key are names: the entry outlives their rows."""
+
+    class Kind(models.TextChoices):
+        LOAD = "load"
+        EVICT = "evict"
+        PREFETCH = "prefetch"
+        WARM = "warm"
+        RELOAD = "reload"
+        REFUSE = "refuse"
+        QUARANTINE = "quarantine"
+        DRAIN = "drain"
+        RECOVER = "recover"
+
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    node = models.CharField(max_length=64, blank=True)
+    model = models.CharField(max_length=255, blank=True)
+    cause = models.CharField(max_length=32, blank=True, help_text="demand, pin, prefetch, operator, …")
+    key = models.CharField(max_length=64, blank=True, help_text="Public id of the key that caused it.")
+    seconds = models.FloatField(null=True)
+    bytes = models.BigIntegerField(null=True)
+    outcome = models.CharField(
+        max_length=32, blank=True, help_text="ok, failed, hit, late, wasted, harmful, …"
+    )
+    reason = models.TextField(blank=True)
+
+    objects = LedgerManager()
+
+    class Meta:
+        ordering = ["-at", "-id"]
+        verbose_name_plural = "ledger"
+        indexes = [
+            models.Index(fields=["model", "-at"], name="ledger_model_at"),
+            models.Index(fields=["node", "-at"], name="ledger_node_at"),
+            models.Index(fields=["kind", "-at"], name="ledger_kind_at"),
+        ]
+
+    def __str__(self) -> str:
+        place = f" on {self.node}" if self.node else ""
+        return f"{self.kind} {self.model}{place}".strip()
+
+    def settle(self, outcome: str, reason: str = "") -> bool:
+        """Give a decision its outcome when that is known later; False when it has one already."""
+        open_entry = type(self).objects.filter(pk=self.pk, outcome="")
+        return bool(open_entry.update(outcome=outcome, reason=reason or self.reason))

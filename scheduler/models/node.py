@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import IntegrityError, models, transaction
+from django.utils import timezone
+
+from scheduler.models.revision import Revised, RevisedQuerySet
+
+MOST_SLOTS = 256
+
+
+def clean_url(text: str) -> str:
+    """`http://gpu1:11434` from what an operator types (`gpu1`, `gpu1:11434`, a trailing slash)."""
+    text = text.strip()
+    parts = _split(text if "://" in text else f"http://{text}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValidationError("A node's address has no user, password, query or fragment in it.")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    port = parts.port or {"http": 11434, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}:{port}{parts.path.rstrip('/')}"
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise ValidationError(f"{text!r} is not an address of an Ollama: use http://host:11434.")
+    return parts
+
+
+class NodeQuerySet(RevisedQuerySet["Node"]):
+    def enabled(self) -> NodeQuerySet:
+        return self.filter(enabled=True)
+
+    def takes_work(self) -> NodeQuerySet:
+        """Enabled, not draining, and neither down nor in quarantine."""
+        return (
+            self.enabled().filter(draining=False).exclude(state__in=(Node.State.DOWN, Node.State.QUARANTINED))
+        )
+
+    def seed(self, urls: Sequence[str]) -> list[Node]:
+        """Make a row for each address that no node has yet; the new ones."""
+        known = set(self.values_list("url", flat=True))
+        wanted = dict.fromkeys(clean_url(url) for url in urls)
+        return [self._seeded(url) for url in wanted if url not in known]
+
+    def _seeded(self, url: str) -> Node:
+        names = set(self.values_list("name", flat=True))
+        try:
+            with transaction.atomic():
+                return self.create(name=name_for(url, names), url=url)
+        except IntegrityError:  # another process seeds the same address now
+            return self.get(url=url)
+
+
+def name_for(url: str, taken: Iterable[str]) -> str:
+    """The host's name, with its port when the name is taken already."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "node").replace(":", "-")
+    name = host if host not in taken else f"{host}-{parts.port}"
+    return name[:64]
+
+
+class Node(Revised):
+    """One Ollama server, with its GPUs."""
+
+    class State(models.TextChoices):
+        UNKNOWN = "unknown", "not seen yet"
+        UP = "up"
+        DOWN = "down"
+        QUARANTINED = "quarantined"  # its loads hang while its health is green
+
+    class KvType(models.TextChoices):
+        F16 = "f16"
+        Q8_0 = "q8_0"
+        Q4_0 = "q4_0"
+
+    quiet = frozenset(
+        {"version", "last_seen_at", "last_error", "gpus", "gpus_at", "load_gbps", "state_reason"}
+    )
+
+    name = models.CharField(
+        max_length=64,
+        unique=True,
+        validators=[
+            RegexValidator(
+                r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z", "Letters, digits, dots, dashes and underscores."
+            )
+        ],
+    )
+    url = models.CharField(
+        "address", max_length=255, unique=True, help_text="http://host:11434, reachable from every bridge."
+    )
+    enabled = models.BooleanField(default=True)
+    draining = models.BooleanField(default=False, help_text="Gets no new work; what runs there may end.")
+    note = models.TextField(blank=True)
+    slots = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        help_text="The node's OLLAMA_NUM_PARALLEL; empty: BRIDGE_DEFAULT_SLOTS.",
+    )
+    vram_bytes = models.PositiveBigIntegerField(
+        "VRAM in bytes",
+        null=True,
+        blank=True,
+        help_text="What models may take in all; empty: what the node's agent or NVML reports.",
+    )
+    kv_type = models.CharField(
+        "KV cache type",
+        max_length=8,
+        choices=KvType.choices,
+        default=KvType.F16,
+        help_text="The node's OLLAMA_KV_CACHE_TYPE.",
+    )
+    load_gbps = models.FloatField("measured load speed, GB/s", null=True, blank=True, editable=False)
+    price_per_hour = models.DecimalField(max_digits=10, decimal_places=4, null=True, blank=True)
+    watts = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Under load; used where no power is measured."
+    )
+    version = models.CharField(max_length=64, blank=True, editable=False)
+    last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_error = models.TextField(blank=True, editable=False)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.UNKNOWN, editable=False)
+    state_since = models.DateTimeField(null=True, blank=True, editable=False)
+    state_reason = models.TextField(blank=True, editable=False)
+    gpus = models.JSONField("GPU readings", default=list, blank=True, editable=False)
+    gpus_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = NodeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        super().clean()
+        self.url = clean_url(self.url)
+        if self.slots is not None and not 1 <= self.slots <= MOST_SLOTS:
+            raise ValidationError({"slots": f"From 1 to {MOST_SLOTS}."})
+
+    @property
+    def parallel(self) -> int:
+        """OLLAMA_NUM_PARALLEL, as entered or as settings say."""
+        return self.slots or int(settings.DEFAULT_SLOTS)
+
+    @property
+    def vram_total(self) -> int | None:
+        """Bytes that models may take in all: as entered, else what the GPUs have; None when unknown."""
+        if self.vram_bytes is not None:
+            return self.vram_bytes
+        return sum(int(gpu["total"]) for gpu in self.gpus) or None
+
+    @property
+    def takes_work(self) -> bool:
+        return self.enabled and not self.draining and self.state in (self.State.UNKNOWN, self.State.UP)
+
+    def saw(self, *, version: str, at: datetime | None = None) -> None:
+        """The node answered. A quarantine stays: only a proven load ends it."""
+        self.version, self.last_seen_at, self.last_error = version, at or timezone.now(), ""
+        fields = ["version", "last_seen_at", "last_error"]
+        if self.state in (self.State.UNKNOWN, self.State.DOWN):
+            self._enter(self.State.UP, "")
+            fields += STATE_FIELDS
+        self.save(update_fields=fields)
+
+    def missed(self, error: str) -> None:
+        """The node did not answer."""
+        self.last_error = error
+        fields = ["last_error"]
+        if self.state != self.State.DOWN:
+            self._enter(self.State.DOWN, error)
+            fields += STATE_FIELDS
+        self.save(update_fields=fields)
+
+    def become(self, state: str, reason: str) -> None:
+        """Enter a state: the scheduler's own judgement, such as a quarantine and its end."""
+        self._enter(state, reason)
+        self.save(update_fields=STATE_FIELDS)
+
+    def read_gpus(self, gpus: list[dict[str, Any]], at: datetime) -> None:
+        """Keep the newest readings of the node's GPUs (scheduler.gpus.Gpu as JSON)."""
+        self.gpus, self.gpus_at = gpus, at
+        self.save(update_fields=["gpus", "gpus_at"])
+
+    def _enter(self, state: str, reason: str) -> None:
+        self.state, self.state_reason, self.state_since = state, reason, timezone.now()
+
+
+STATE_FIELDS = ["state", "state_reason", "state_since"]
