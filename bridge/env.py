@@ -99,6 +99,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Secret mixed into the hashes of API keys; empty: made once and kept in the data directory.",
         True,
     ),
+    Setting(
+        "BRIDGE_OLD_PEPPERS",
+        "",
+        words,
+        "Earlier values of BRIDGE_PEPPER: keys made with them go on working, new keys use BRIDGE_PEPPER.",
+        True,
+    ),
     Setting("BRIDGE_DATA_DIR", "data", str, "Where the database, the secrets and the outbox live."),
     Setting("BRIDGE_HOST", "127.0.0.1", str, "Address to listen on."),
     Setting("BRIDGE_PORT", "8080", integer, "Port to listen on."),
