@@ -88,9 +88,18 @@ class Encoder(Protocol):
     the last bytes. A reply that is no stream is whole().
     """
 
-    content_type: bytes
-    finished: bool  # the node sent its positive end mark, `done: true`
-    counts: Counts | None  # there once finished
+    @property
+    def content_type(self) -> bytes: ...
+
+    @property
+    def finished(self) -> bool:
+        """The node sent its positive end mark, `done: true`."""
+        ...
+
+    @property
+    def counts(self) -> Counts | None:
+        """There once finished."""
+        ...
 
     def start(self) -> bytes:
         """The bytes that open the stream; called once, before anything else."""
