@@ -25,7 +25,7 @@ class Config:
     line_bound_s: float = (
         60.0  # a line waits this long before a busy resident drains for it (scheduling: 37 s p99)
     )
-    drain_bound_s: float = 60.0  # a drain that takes longer is given up when nobody waits for it any more
+    priority_s: float = 30.0  # a class of priority counts as so much waiting, so that none starves
     min_residency_s: float = 5.0  # a resident is left alone this long after its load, against thrash
 
     # -- replicas
