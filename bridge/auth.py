@@ -44,11 +44,10 @@ class Denied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRing:
-    """All keys at one revision. Never changed: a reader may hold on to it for as long as it likes."""
+    """All keys at one moment. Never changed: a reader may hold on to it for as long as it likes."""
 
     grants: Mapping[str, Grant]  # by public id
     peppers: Mapping[str, bytes]  # by version
-    revision: int = 0
     loaded: bool = True  # False before the first look into the database succeeded
 
     def authorise(self, token: str | None, address: str | None, now: float) -> Grant | Denied:

@@ -1,13 +1,13 @@
-"""The bridge's rows: keys, usage, the audit log, and the revision counters that tell readers to reload."""
+"""The bridge's rows: keys, usage and the audit log."""
 
 from __future__ import annotations
 
 from bridge.models.audit import Actor, AuditEvent, Source
-from bridge.models.keys import ApiKey, KeyRefused, Priority, Scope, State
-from bridge.models.revision import Revision
+from bridge.models.keys import KEYS, ApiKey, KeyRefused, Priority, Scope, State
 from bridge.models.usage import BadLine, Outcome, UsageRecord
 
 __all__ = [
+    "KEYS",
     "Actor",
     "ApiKey",
     "AuditEvent",
@@ -15,7 +15,6 @@ __all__ = [
     "KeyRefused",
     "Outcome",
     "Priority",
-    "Revision",
     "Scope",
     "Source",
     "State",

@@ -13,12 +13,12 @@ from django.utils import timezone
 
 from bridge import keyformat
 from bridge.models.audit import Actor, AuditEvent, changed, facts
-from bridge.models.revision import Revision
 from bridge.models.rules import Scope, default_scopes, known_scopes, model_globs, networks
+from scheduler.models import Revised, RevisedQuerySet
 
-__all__ = ["ApiKey", "KeyRefused", "Priority", "Scope", "State"]
+__all__ = ["KEYS", "ApiKey", "KeyRefused", "Priority", "Scope", "State"]
 
-TOPIC = "keys"
+KEYS = "keys"  # the topic whose revision number moves with every write
 TOUCH_EVERY = timedelta(minutes=1)
 # What rotation hands on to the new key.
 INHERITED = [
@@ -49,18 +49,11 @@ class KeyRefused(ValueError):
     """The key's state does not allow what was asked; the message says why and what to do."""
 
 
-class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
-    def update(self, **values: Any) -> int:
-        """As in Django, and every process reloads its keys."""
-        with transaction.atomic(using=self.db):
-            count = super().update(**values)
-            Revision.objects.bump(TOPIC)
-        return count
-
+class ApiKeyQuerySet(RevisedQuerySet["ApiKey"]):
     def touch(self, public_ids: Collection[str], at: datetime) -> int:
         """Note that these keys were used, in one statement; a row is written at most once a minute."""
         stale = Q(last_used_at=None) | Q(last_used_at__lt=at - TOUCH_EVERY)
-        return super(ApiKeyQuerySet, self.filter(stale, public_id__in=public_ids)).update(last_used_at=at)
+        return self.filter(stale, public_id__in=public_ids).update(last_used_at=at)
 
     def in_state(self, state: str, now: datetime) -> ApiKeyQuerySet:
         """The keys of which `ApiKey.state` says this."""
@@ -107,8 +100,11 @@ def _money(label: str) -> models.DecimalField[Decimal | None, Decimal | None]:
     )
 
 
-class ApiKey(models.Model):
+class ApiKey(Revised):
     """A key that apps present. Its text is shown once; the row keeps a keyed hash of it."""
+
+    topic = KEYS
+    quiet = frozenset({"last_used_at"})
 
     public_id = models.CharField("id", max_length=8, unique=True, editable=False)
     digest = models.CharField(max_length=64, editable=False)
@@ -187,12 +183,6 @@ class ApiKey(models.Model):
     def check_format(token: str) -> str | None:
         """What is wrong with the text of a key; None for a well-formed one."""
         return keyformat.flaw(token)
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """As in Django, and every process reloads its keys."""
-        with transaction.atomic():
-            super().save(*args, **kwargs)
-            Revision.objects.bump(TOPIC)
 
     def save_changes(self, actor: Actor) -> bool:
         """Write what differs from the stored row, and only that; False when nothing does."""

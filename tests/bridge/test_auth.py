@@ -32,7 +32,7 @@ def grant(**fields) -> Grant:
 
 
 def ring(**fields) -> KeyRing:
-    return KeyRing(grants={"ab12cd34": grant(**fields)}, peppers={VERSION: PEPPER.encode()}, revision=1)
+    return KeyRing(grants={"ab12cd34": grant(**fields)}, peppers={VERSION: PEPPER.encode()})
 
 
 def refused(answer: Grant | Denied) -> tuple[str, int]:
