@@ -138,6 +138,7 @@ class Line:
     num_ctx: int  # the largest context asked for
     keys: Mapping[str, int]  # waiting tickets by key, the first 64
     priority: int  # the highest waiting
+    avoid: frozenset[str] = frozenset()  # nodes that failed one of its tickets, which may not go there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,8 +190,10 @@ class Board(Protocol):
         """End a ticket wherever it is: slot or place back, the reservation replaced by the real tokens
         (None: nothing was used). Idempotent."""
 
-    async def renew(self, holder: str) -> None:
-        """Keep a bridge's tickets alive; called every second. A silent holder's tickets end by themselves."""
+    async def renew(self, holder: str) -> bool:
+        """Keep a bridge's tickets alive; called every second. A silent holder's tickets end by themselves.
+        False when the board did not know the holder (it is new, or one of the two was away): seed the
+        budgets with `spent` then, since the board may have lost them."""
 
     async def spent(self, key: str, budget: Budget, tokens: int) -> None:
         """Seed a budget from the records (idempotent: the larger of what is known and this)."""
