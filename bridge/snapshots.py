@@ -26,9 +26,17 @@ class Keeper(Generic[T]):
     """
 
     def __init__(
-        self, name: str, *, load: Callable[[], T], revision: Callable[[], int], interval_s: float = 0.4
+        self,
+        name: str,
+        *,
+        load: Callable[[], T],
+        revision: Callable[[], int],
+        interval_s: float = 0.4,
+        on_change: Callable[[T], None] | None = None,
     ) -> None:
+        """`on_change` gets each new snapshot, in the thread that read it."""
         self.name = name
+        self._on_change = on_change
         self._load = load
         self._revision = revision
         self._interval_s = interval_s
@@ -60,7 +68,10 @@ class Keeper(Generic[T]):
             number = self._revision()
             moved = self._held is None or number != self._number
             if moved:
-                self._held, self._number = (self._load(),), number
+                snapshot = self._load()
+                self._held, self._number = (snapshot,), number
+                if self._on_change is not None:
+                    self._on_change(snapshot)
             self._checked_at = time.monotonic()
         self._ready.set()
         return moved

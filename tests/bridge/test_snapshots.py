@@ -69,6 +69,16 @@ def test_rows_are_read_again_only_when_the_number_moved(keeper: Keeper[str], row
     assert (keeper.value, rows.loads) == ("second", 2)
 
 
+def test_each_new_snapshot_is_told(rows: Rows) -> None:
+    told: list[str] = []
+    keeper = Keeper("test", load=rows.load, revision=rows.revision, on_change=told.append)
+    keeper.refresh()
+    keeper.refresh()
+    rows.write("second")
+    keeper.refresh()
+    assert told == ["first", "second"]
+
+
 def test_a_write_during_the_load_is_seen_by_the_next_poll(rows: Rows) -> None:
     def load_while_another_writes() -> str:
         text = rows.load()
