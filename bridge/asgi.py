@@ -1,11 +1,50 @@
-"""The ASGI application."""
+"""The ASGI application: health first, the API through the lean handler, everything else through Django."""
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bridge.settings")
+django_application = get_asgi_application()
 
-application = get_asgi_application()
+from bridge.hot.api import dialect_of, routes  # noqa: E402  needs Django's apps
+from bridge.hot.handler import HotHandler  # noqa: E402
+from bridge.lifespan import Lifespan  # noqa: E402
+from bridge.views import health  # noqa: E402
+
+
+class Bridge:
+    """Chooses by the path, before anything is parsed."""
+
+    def __init__(self) -> None:
+        self.lifespan = Lifespan()
+        self._hot: HotHandler | None = None
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self.lifespan(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 4404})
+
+    async def _http(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        path: str = scope["path"]
+        if path.startswith(("/v1/", "/api/", "/k/")):
+            await (await self._hot_handler())(scope, receive, send)
+        elif path in health.PATHS:
+            await health.answer(self.lifespan.process, scope, receive, send)
+        else:
+            await django_application(scope, receive, send)
+
+    async def _hot_handler(self) -> HotHandler:
+        if self._hot is None:
+            process = await self.lifespan.ensure_started()
+            self._hot = HotHandler(process.plane, routes(), dialect_of)
+        return self._hot
+
+
+application = Bridge()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -70,6 +71,7 @@ class Catalogue:
     spellings: Mapping[str, Entry] = field(default_factory=dict)  # common spellings, to save the normalising
     disabled: frozenset[str] = frozenset()
     allow_cloud: bool = False
+    oldest_version: str | None = None  # of Ollama among the nodes; None: no node was seen yet
 
     def resolve(self, name: str) -> Entry | None:
         """The model that a client means by this name, through aliases; None when there is none."""
@@ -134,6 +136,7 @@ def read() -> Catalogue:
         aliases=Alias.objects.mapping(),
         disabled=[model.name for model in models if not model.enabled],
         allow_cloud=cloud,
+        versions=[node.version for node in nodes.values() if node.version],
     )
 
 
@@ -144,6 +147,7 @@ def assemble(
     aliases: Mapping[str, str],
     disabled: Iterable[str] = (),
     allow_cloud: bool = False,
+    versions: Iterable[str] = (),
 ) -> Catalogue:
     """A snapshot of these. A model wins over an alias of the same name."""
     by_name = {entry.name: entry for entry in entries}
@@ -159,6 +163,7 @@ def assemble(
         spellings=listed | {short(name): entry for name, entry in listed.items()},
         disabled=frozenset(disabled),
         allow_cloud=allow_cloud,
+        oldest_version=min(versions, key=_parts, default=None),
     )
 
 
@@ -167,6 +172,11 @@ def keeper(interval_s: float = 0.4) -> Keeper[Catalogue]:
     return Keeper(
         "catalogue", load=read, revision=lambda: Revision.objects.number(CATALOGUE), interval_s=interval_s
     )
+
+
+def _parts(version: str) -> list[int]:
+    """'0.30.2-rc1' as [0, 30, 2]: enough to order releases."""
+    return [int(digits) for digits in re.findall(r"\d+", version.partition("-")[0])]
 
 
 def _is_remote(model: CatalogModel, copies: list[ModelOnNode]) -> bool:

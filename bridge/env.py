@@ -228,6 +228,16 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def public_url() -> str:
+    """The address that users see."""
+    given: str = VALUES["BRIDGE_PUBLIC_URL"]
+    if given:
+        return given.rstrip("/")
+    host = VALUES["BRIDGE_HOST"]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  a reachable form of "any"
+    return f"http://{shown}:{VALUES['BRIDGE_PORT']}"
+
+
 if __name__ == "__main__":
     sys.stdout.write(table())
 else:

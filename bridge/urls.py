@@ -6,7 +6,10 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path
 from django.views.generic import RedirectView
 
+from bridge import loginlink
+
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("login/<str:uid>/<str:token>/", loginlink.follow, name="loginlink"),
     path("admin/", admin.site.urls),
     path("dashboard/", RedirectView.as_view(pattern_name="admin:index")),
 ]

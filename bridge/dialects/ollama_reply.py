@@ -18,14 +18,13 @@ NDJSON = b"application/x-ndjson"
 class Native(Answer):
     """Passes the node's lines on untouched."""
 
-    __slots__ = ("_heartbeat", "_inner", "_request_id")
+    __slots__ = ("_created", "_inner", "_request_id")
 
     def __init__(self, inner: Inner, *, request_id: str, created: int) -> None:
         super().__init__(inner, NDJSON)
         self._inner = inner
         self._request_id = request_id
-        # Native clients refuse blank lines and know no comments: an empty chunk is all they take for no news.
-        self._heartbeat = orjson.dumps(_nothing(inner, created) | {"done": False}) + b"\n"
+        self._created = created
 
     def event(self, line: bytes) -> bytes:
         # Both marks may stand inside a tool's arguments, so only the plain case goes unparsed.
@@ -36,7 +35,8 @@ class Native(Answer):
         return line + b"\n"
 
     def heartbeat(self) -> bytes:
-        return self._heartbeat
+        # Native clients refuse blank lines and know no comments: an empty chunk is all they take for no news.
+        return orjson.dumps(_nothing(self._inner, self._created) | {"done": False}) + b"\n"
 
     def failure(self, failure: Failure) -> bytes:
         return _error(failure, self._request_id) + b"\n"

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any
 
-from django.db import models
+from django.db import connection, models, transaction
 
 MOST_INT = 2**31 - 1
 
@@ -19,6 +19,26 @@ class Outcome(models.TextChoices):
 
 class BadLine(ValueError):
     """A line of the outbox without what a usage record cannot be without."""
+
+
+class UsageRecordQuerySet(models.QuerySet["UsageRecord"]):
+    def insert_new(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows of `columns_of`; a request id that is there already is left as it is.
+
+        Plain SQL: bulk_create spends ten times as long on its compiler, in the process that also relays."""
+        if not rows:
+            return
+        names = [field.name for field in self.model._meta.concrete_fields if field.name in rows[0]]
+        quoted = ", ".join(connection.ops.quote_name(name) for name in names)
+        marks = ", ".join(["%s"] * len(names))
+        table = connection.ops.quote_name(self.model._meta.db_table)
+        adapt = connection.ops.adapt_datetimefield_value
+        values = [[adapt(row[n]) if n == "at" else row[n] for n in names] for row in rows]
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.executemany(
+                f"INSERT INTO {table} ({quoted}) VALUES ({marks}) ON CONFLICT (request_id) DO NOTHING",  # noqa: S608
+                values,
+            )
 
 
 class UsageRecord(models.Model):
@@ -52,6 +72,8 @@ class UsageRecord(models.Model):
     reason = models.CharField(max_length=24, blank=True, help_text="Why it was not answered.")
     status = models.PositiveSmallIntegerField(default=0)
 
+    objects = UsageRecordQuerySet.as_manager()
+
     class Meta:
         # Four ways in: when, who, what, how it ended. Each lists the newest first within its column.
         indexes = [
@@ -66,17 +88,26 @@ class UsageRecord(models.Model):
 
     @classmethod
     def from_line(cls, line: Mapping[str, Any]) -> UsageRecord:
-        """The record of an outbox line, whose names are the columns' and whose `at` is in Unix seconds.
+        """See columns_of."""
+        return cls(**cls.columns_of(line))
+
+    @staticmethod
+    def columns_of(line: Mapping[str, Any]) -> dict[str, Any]:
+        """The columns of an outbox line, whose names are theirs and whose `at` is in Unix seconds.
 
         Unknown names are left out, and every value is fitted to its column (cut, clamped, emptied), so that
         one odd line never keeps a whole batch from the table. Raises BadLine without a request id or time."""
-        request_id, at, outcome = line.get("request_id"), line.get("at"), line.get("outcome")
+        request_id, outcome = line.get("request_id"), line.get("outcome")
         if not isinstance(request_id, str) or not _text(request_id, 36):
             raise BadLine(f"A usage record needs a request_id, and this line has {request_id!r}.")
-        if outcome not in Outcome.values:
-            raise BadLine(f"Request {request_id} has the outcome {outcome!r}: not one of {Outcome.values}.")
-        values = {name: read(line[name]) for name, read in READERS.items() if name in line}
-        return cls(request_id=_text(request_id, 36), at=_time(at), outcome=outcome, **values)
+        if outcome not in OUTCOMES:
+            raise BadLine(f"Request {request_id} has the outcome {outcome!r}: not one of {sorted(OUTCOMES)}.")
+        columns = {name: read(line.get(name)) for name, read in READERS.items()}
+        columns |= {"request_id": _text(request_id, 36), "at": _time(line.get("at")), "outcome": outcome}
+        return columns
+
+
+OUTCOMES = frozenset(Outcome.values)
 
 
 def _time(value: Any) -> datetime:

@@ -135,7 +135,11 @@ class Reply:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def aclose(self) -> None:
-        """Drop what is unread; closes the connection when the body has not come to its end."""
+        """See drop()."""
+        self.drop()
+
+    def drop(self) -> None:
+        """Drop what is unread; closes the connection when the body has not come to its end. Never waits."""
         self._chunks.clear()
         self.buffered = 0
         if not self._ended:

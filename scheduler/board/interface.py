@@ -120,6 +120,7 @@ class Resident:
     num_ctx: int
     slots: int
     options: Mapping[str, object] = field(default_factory=dict)
+    bytes: int = 0  # VRAM it takes
     accepting: bool = True  # False while it drains: seats run out, no new ones are given
     cause: Literal["demand", "prefetch", "pin", "operator", "found"] = "demand"
 

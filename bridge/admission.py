@@ -1,0 +1,64 @@
+"""Admission: from an inner request to a seat, or to a refusal that says why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bridge.errors import Refused
+from scheduler.board.interface import Board, Place, Reason, Refusal, Seat, Ticket
+
+if TYPE_CHECKING:
+    from bridge.exchange import Exchange
+
+POLL_S = 30.0  # a wait on the board returns at least this often
+
+# Reason: status, whether an official client should try again by itself.
+ANSWERS: dict[Reason, tuple[int, bool | None]] = {
+    "rate": (429, None),
+    "tokens": (429, None),
+    "parallel": (429, None),
+    "budget": (429, False),
+    "queue_full": (503, None),
+    "queue_shed": (503, None),
+    "deadline": (503, None),
+    "no_node": (503, None),
+    "no_room": (503, False),
+    "load_failed": (503, None),
+    "no_scheduler": (503, None),
+    "draining": (503, None),
+}
+
+
+async def seat(board: Board, ticket: Ticket, exchange: Exchange, *, moved: bool = False) -> Seat:
+    """Wait for a seat. Raises Refused. Whoever cancels this need not tidy up: the exchange gives it back."""
+    exchange.ticket = ticket.id
+    step: Seat | Place | Refusal | None = await (board.move(ticket) if moved else board.admit(ticket))
+    while True:
+        if isinstance(step, Seat):
+            return taken(step, exchange)
+        if isinstance(step, Refusal):
+            raise refused(step, exchange)
+        if isinstance(step, Place):
+            exchange.allowance = step.allowance
+        step = await board.wait(ticket.id, POLL_S)
+
+
+def taken(seat: Seat, exchange: Exchange) -> Seat:
+    exchange.seat = seat
+    exchange.queued_s = seat.queued_s
+    exchange.allowance = seat.allowance
+    return seat
+
+
+def refused(refusal: Refusal, exchange: Exchange) -> Refused:
+    """The refusal as what the client is told."""
+    exchange.ticket = None  # the board holds nothing for a refused ticket
+    exchange.allowance = refusal.allowance
+    status, should_retry = ANSWERS[refusal.reason]
+    return Refused(
+        refusal.detail,
+        status=status,
+        kind=refusal.reason,
+        retry_after_s=refusal.retry_after_s,
+        should_retry=should_retry,
+    )

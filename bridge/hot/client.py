@@ -1,0 +1,121 @@
+"""The client's side of one request: its body, its patience, and the news that it went away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from bridge.errors import BadInput, TooLarge
+from bridge.hot.answer import Answer
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+GRACE_S = 0.02  # most small requests end before anybody needs to listen for their client leaving
+BODY_PAUSE_S = 30.0  # longest pause inside a body
+
+
+class Client:
+    """Cancels the task that serves it when the client leaves or stops reading."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._task = asyncio.current_task()
+        self._listener: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.gone = False
+        self.sending_since: float | None = None  # monotonic; the sweeper of bridge.plane reads it
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body. Raises TooLarge past `limit` bytes, BadInput when it stalls, CancelledError when
+        the client leaves in the middle of it."""
+        message = await self._receive()
+        if not message.get("more_body"):
+            return self._within(message.get("body", b""), limit)
+        parts = [self._within(message.get("body", b""), limit)]
+        size = len(parts[0])
+        try:
+            while message.get("more_body"):
+                async with asyncio.timeout(BODY_PAUSE_S):
+                    message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    self.gone = True
+                    raise asyncio.CancelledError
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > limit:
+                    raise self._too_large(limit)
+        except TimeoutError:
+            raise BadInput(
+                "The request body stopped coming; send it without long pauses.", status=408
+            ) from None
+        return b"".join(parts)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body piece by piece, of any size. Afterwards it listens for the client leaving."""
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.gone = True
+                raise asyncio.CancelledError
+            if piece := message.get("body", b""):
+                yield piece
+            more = message.get("more_body", False)
+        self.watch()
+
+    def _within(self, body: bytes, limit: int) -> bytes:
+        if len(body) > limit:
+            raise self._too_large(limit)
+        return body
+
+    @staticmethod
+    def _too_large(limit: int) -> TooLarge:
+        return TooLarge(
+            f"The request body is larger than {limit / 2**20:.0f} MiB, the most this bridge takes. "
+            "Send fewer or smaller images, or ask an operator to raise BRIDGE_BODY_LIMIT."
+        )
+
+    def watch(self) -> None:
+        """From now on listen for the client leaving; call once the body was read."""
+        self._timer = asyncio.get_running_loop().call_later(GRACE_S, self._start_listening)
+
+    def _start_listening(self) -> None:
+        self._listener = asyncio.ensure_future(self._listen())
+
+    async def _listen(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.leave()
+
+    def leave(self) -> None:
+        """The client is gone, or counts as gone: end the work for it."""
+        if not self.gone and self._task is not None:
+            self.gone = True
+            self._task.cancel()
+
+    def unwatch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._listener is not None:
+            self._listener.cancel()
+
+    async def deliver(self, answer: Answer) -> None:
+        """Send the answer. A stream goes chunk by chunk, as fast as the client takes it."""
+        headers, body = answer.raw_headers, answer.body
+        if isinstance(body, bytes):
+            headers.append((b"content-length", b"%d" % len(body)))
+        await self._send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
+        if isinstance(body, bytes):
+            await self._send({"type": "http.response.body", "body": body})
+            return
+        send, clock = self._send, time.monotonic
+        async for chunk in body:
+            self.sending_since = clock()
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            self.sending_since = None
+        await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,102 @@
+"""The request of the API: a Django request without what the API never reads."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from django.http import HttpRequest, QueryDict
+from django.utils.datastructures import MultiValueDict
+
+if TYPE_CHECKING:
+    from bridge.hot.client import Client
+
+Scope = dict[str, Any]
+
+
+class HotRequest(HttpRequest):
+    """Made from an ASGI scope. Django's own constructor builds query, cookies and META at once; here they
+    are built when somebody asks, which on the hot path nobody does."""
+
+    method: str
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.id = f"req_{os.urandom(12).hex()}"
+        self.method = scope["method"]
+        self.path = self.path_info = scope["path"]
+        self.started = time.perf_counter()
+        self.raw_headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self.payload = b""
+        self.client: Client | None = None
+
+    def header(self, name: bytes) -> bytes:
+        """The first header of this lower-case name, or b''."""
+        for key, value in self.raw_headers:
+            if key == name:
+                return value
+        return b""
+
+    @property
+    def body(self) -> bytes:
+        return self.payload
+
+    def __getattr__(self, name: str) -> Any:
+        """What HttpRequest.__init__ would have set, made when somebody asks for it."""
+        makers: dict[str, Callable[[], Any]] = {
+            "GET": self._query,
+            "POST": QueryDict,
+            "COOKIES": dict,
+            "FILES": MultiValueDict,
+            "META": self._meta,
+        }
+        maker = makers.get(name)
+        if maker is None:
+            raise AttributeError(name)
+        value = maker()
+        setattr(self, name, value)
+        return value
+
+    def _query(self) -> QueryDict:
+        return QueryDict(self.scope.get("query_string", b"").decode("latin-1"))
+
+    def _meta(self) -> dict[str, Any]:
+        meta: dict[str, Any] = {"REQUEST_METHOD": self.method, "REMOTE_ADDR": peer(self.scope)}
+        for name, value in self.raw_headers:
+            meta["HTTP_" + name.decode("latin-1").upper().replace("-", "_")] = value.decode("latin-1")
+        return meta
+
+
+def peer(scope: Scope) -> str:
+    """The address at the other end of the socket."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+class Addresses:
+    """Who is asking. X-Forwarded-For counts only when the peer is a trusted proxy, read from its right end:
+    the first address that is not itself a trusted proxy; anybody can write the rest."""
+
+    def __init__(self, trusted: Iterable[str]) -> None:
+        self._networks = [ipaddress.ip_network(text, strict=False) for text in trusted]
+
+    def trusts(self, address: str) -> bool:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._networks)
+
+    def of(self, request: HotRequest) -> str:
+        address = peer(request.scope)
+        if not self._networks or not self.trusts(address):
+            return address
+        forwarded = request.header(b"x-forwarded-for").decode("latin-1").split(",")
+        for hop in reversed([hop.strip() for hop in forwarded if hop.strip()]):
+            address = hop
+            if not self.trusts(hop):
+                break
+        return address

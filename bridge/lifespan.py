@@ -1,0 +1,157 @@
+"""Where the parts of one web process are put together, started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError
+
+from bridge import catalogue, keyring, plane
+from bridge.env import VALUES as ENV
+from bridge.snapshots import Keeper
+from bridge.transport import NodeTransport
+from bridge.usage.budgets import spent_so_far
+from bridge.usage.outbox import Outbox
+from bridge.usage.writer import UsageWriter
+from scheduler.board.interface import Board, Bounds
+from scheduler.board.memory import MemoryBoard
+
+log = logging.getLogger(__name__)
+
+
+class WebProcess:
+    """The data plane and what feeds it."""
+
+    def __init__(self) -> None:
+        self.keys = keyring.KeyRingKeeper()
+        self.catalogue = catalogue.keeper()
+        self.outbox = Outbox(Path(settings.DATA_DIR) / "outbox")
+        self.writer = UsageWriter(self.outbox)
+        self.board = make_board()
+        self.plane = plane.DataPlane(
+            keys=self.keys,
+            catalogue=self.catalogue,
+            board=self.board,
+            transport=NodeTransport(),
+            outbox=self.outbox,
+        )
+
+    async def start(self) -> None:
+        """Ready to serve when it returns; a database that is away delays nothing and is asked again."""
+        await asyncio.to_thread(self._import_orphans)
+        for keeper in (self.keys, self.catalogue):
+            await asyncio.to_thread(_first_read, keeper)
+            keeper.start()
+        self.writer.start()
+        await self._seed_budgets()
+        self.plane.start()
+        plane.install(self.plane)
+        drain_on_sigterm(self.plane)
+
+    async def stop(self) -> None:
+        """After the last answer: settle, write what the outbox holds, let go of everything."""
+        self.plane.draining = True
+        await self.plane.stop()
+        for keeper in (self.keys, self.catalogue):
+            await asyncio.to_thread(keeper.stop)
+        await asyncio.to_thread(self.writer.stop)
+        plane.install(None)
+
+    def not_ready(self) -> list[str]:
+        """Why no traffic should come here now; empty when it should."""
+        reasons = []
+        if self.plane.draining:
+            reasons.append("draining: this process is being stopped")
+        if self.keys.age_s is None:
+            reasons.append("keys: not read yet; is the database reachable?")
+        if self.catalogue.age_s is None:
+            reasons.append("catalogue: not read yet; is the database reachable?")
+        return reasons
+
+    def _import_orphans(self) -> None:
+        """Records of a process that was killed come first: budgets are counted from them."""
+        try:
+            self.writer.drain()
+        except DatabaseError as error:
+            log.warning("usage: the database is away (%s); records wait in the outbox", error)
+
+    async def _seed_budgets(self) -> None:
+        try:
+            grants = list(self.keys.current.grants.values())
+            totals = await asyncio.to_thread(spent_so_far, grants)
+        except DatabaseError as error:
+            log.warning("budgets start at zero until the database answers: %s", error)
+            return
+        for account, budget, tokens in totals:
+            await self.board.spent(account, budget, tokens)
+
+
+def drain_on_sigterm(data_plane: plane.DataPlane) -> None:
+    """From SIGTERM on `/readyz` fails and new requests get a 503, while the server ends the open streams.
+
+    The server's own handler, installed before, is called next, whichever server it is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return  # only the main thread may install handlers; a test's server thread stops otherwise
+    servers = signal.getsignal(signal.SIGTERM)
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        data_plane.draining = True
+        if callable(servers):
+            servers(number, frame)
+        else:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    signal.signal(signal.SIGTERM, handler)
+
+
+def make_board() -> Board:
+    """Memory, for one process."""
+    bounds = Bounds(queue_model=ENV["BRIDGE_QUEUE_LIMIT_MODEL"], queue_total=ENV["BRIDGE_QUEUE_LIMIT"])
+    return MemoryBoard(bounds)
+
+
+def _first_read(keeper: Keeper[Any]) -> None:
+    try:
+        keeper.refresh()
+    except DatabaseError as error:
+        log.warning("the %s snapshot cannot be read yet: %s", keeper.name, error)
+
+
+class Lifespan:
+    """Starts the process on the server's lifespan events; on the first request where a server sends none."""
+
+    def __init__(self) -> None:
+        self.process: WebProcess | None = None
+        self._starting: asyncio.Lock | None = None
+
+    async def ensure_started(self) -> WebProcess:
+        if self.process is None:
+            self._starting = self._starting or asyncio.Lock()
+            async with self._starting:
+                if self.process is None:
+                    process = WebProcess()
+                    await process.start()
+                    self.process = process
+        return self.process
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self.ensure_started()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                if self.process is not None:
+                    await self.process.stop()
+                    self.process = None
+                await send({"type": "lifespan.shutdown.complete"})
+                return

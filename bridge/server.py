@@ -1,0 +1,33 @@
+"""The production server: uvicorn, with every limit said aloud."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import uvicorn
+
+from bridge.env import VALUES as ENV
+
+# Above the 60 s for which nginx and most load balancers keep an idle connection: they must close first.
+KEEP_ALIVE_S = 75
+
+
+def config(**overrides: Any) -> uvicorn.Config:
+    """uvicorn's configuration for the bridge. Its own access log is off: usage records are ours."""
+    given: dict[str, Any] = {
+        "app": "bridge.asgi:application",
+        "host": ENV["BRIDGE_HOST"],
+        "port": ENV["BRIDGE_PORT"],
+        "http": "httptools",
+        "loop": "auto",
+        "lifespan": "on",
+        "log_config": None,
+        "access_log": False,
+        "proxy_headers": False,  # bridge.hot.request reads X-Forwarded-For from trusted proxies only
+        "server_header": False,
+        "date_header": False,
+        "timeout_keep_alive": KEEP_ALIVE_S,
+        "timeout_graceful_shutdown": int(ENV["BRIDGE_DRAIN_TIMEOUT"]),
+        "ws_max_size": 65_536,  # browsers only send small requests on the live page
+    }
+    return uvicorn.Config(**(given | overrides))

@@ -1,0 +1,78 @@
+"""The views of every route that generates or embeds: read, admit, seat, relay."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bridge import admission, relay
+from bridge.dialects import ollama
+from bridge.dialects.inner import Inner
+from bridge.errors import BadInput
+from bridge.exchange import Exchange
+from bridge.hot.answer import Answer
+from bridge.hot.request import HotRequest
+from bridge.plane import DataPlane, Entry, current
+
+STREAM_HEADERS = [(b"cache-control", b"no-cache, no-transform"), (b"x-accel-buffering", b"no")]
+
+
+async def complete(request: HotRequest, exchange: Exchange) -> Answer:
+    """Answer a chat, completion or embedding request in the dialect of its route."""
+    plane = current()
+    inner = exchange.dialect.read(request.payload)
+    exchange.stream = inner.stream
+    entry = plane.entry(inner.model, exchange)
+    check_capabilities(inner, entry)
+    if inner.purpose != "generate":
+        return await emptied(plane, exchange, inner, entry)
+    encoder = exchange.dialect.encoder(inner, request_id=exchange.id, created=int(exchange.at))
+    job = relay.Job(plane, exchange, inner, plane.ticket(exchange, inner, entry), encoder)
+    if inner.stream:
+        return await stream(job)
+    body = await job.whole()
+    exchange.finish("answered", reason=exchange.counts.done_reason if exchange.counts else "")
+    return Answer(200, [(b"content-type", b"application/json; charset=utf-8"), *exchange.headers()], body)
+
+
+async def stream(job: relay.Job) -> Answer:
+    """A stream opens as soon as the node answers, or with heartbeats when that takes long."""
+    heartbeat_s = job.plane.heartbeat_s
+    opening = asyncio.ensure_future(job.open())
+
+    def drop() -> None:
+        opening.cancel()
+        job.drop()
+
+    try:
+        await asyncio.wait({opening}, timeout=heartbeat_s)
+    except asyncio.CancelledError:
+        drop()
+        raise
+    ready = opening.done()
+    body = relay.relayed(job, opening.result()) if ready else relay.waited(job, opening, heartbeat_s)
+    headers = [(b"content-type", job.encoder.content_type), *STREAM_HEADERS, *job.exchange.headers()]
+    return Answer(200, headers, body, on_close=drop)
+
+
+async def emptied(plane: DataPlane, exchange: Exchange, inner: Inner, entry: Entry) -> Answer:
+    """Ollama's load and unload calls: nothing to generate. A load waits until the model is resident; an
+    unload is answered, but what lives in VRAM is the scheduler's decision and not one client's."""
+    if inner.purpose == "load":
+        await admission.seat(plane.board, plane.ticket(exchange, inner, entry), exchange)
+    exchange.finish("answered", reason=inner.purpose)
+    body = ollama.emptied(inner, created=int(exchange.at))
+    return Answer(200, [(b"content-type", b"application/json; charset=utf-8"), *exchange.headers()], body)
+
+
+WORDS = {"completion": "generate", "embedding": "embed", "insert": "insert"}
+
+
+def check_capabilities(inner: Inner, entry: Entry) -> None:
+    """Refuse what the model cannot do, in Ollama's words; drop what it merely would ignore."""
+    if not entry.capabilities:
+        return  # a node too old to tell; it will answer for itself
+    for capability in inner.needs - entry.capabilities:
+        word = WORDS.get(capability, capability)
+        raise BadInput(f'"{inner.model}" does not support {word}', kind="wrong_capability", param="model")
+    for capability in inner.wants - entry.capabilities:
+        inner.without(capability)

@@ -1,0 +1,107 @@
+"""The model-store routes, for keys with scope `manage`: passed on to one node, its bytes untouched."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+
+import orjson
+
+from bridge.errors import BadInput, NodeFailed, NotAuthorised
+from bridge.exchange import Exchange
+from bridge.hot.answer import Answer
+from bridge.hot.request import HotRequest
+from bridge.plane import DataPlane, current
+from bridge.relay import failed
+from bridge.transport import NodeError, Reply
+from scheduler.policy.names import BadName, is_cloud, normalise
+
+log = logging.getLogger(__name__)
+
+NAMES = ("model", "name", "source", "destination", "from")  # fields of a body that name a model
+HOP = frozenset({b"connection", b"keep-alive", b"transfer-encoding", b"content-length"})
+
+
+async def forward(request: HotRequest, exchange: Exchange) -> Answer:
+    """Send it to the node of the X-Bridge-Node header, or to the only node there is."""
+    plane = current()
+    assert request.client is not None
+    whole = exchange.endpoint != "/api/blobs/{digest}" or request.method == "HEAD"
+    if whole:
+        check_names(request.payload, plane, exchange)
+    node = chosen_node(request, plane)
+    headers = [(k, v) for k, v in request.raw_headers if k in (b"content-type", b"content-length", b"accept")]
+    try:
+        reply = await plane.transport.send(
+            plane.origin(node),
+            request.method.encode(),
+            request.path.encode(),
+            headers,
+            request.payload if whole else request.client.pieces(),
+            first_byte_timeout_s=plane.first_token_timeout_s,
+            idle_timeout_s=plane.idle_timeout_s,
+        )
+    except NodeError as error:
+        raise failed(error, before_first_byte=True) from error
+    out = [(k, v) for k, v in reply.headers if k not in HOP]
+    out += [*exchange.headers(), (b"x-bridge-node", node.encode())]
+    return Answer(reply.status, out, passed_on(reply, exchange), on_close=reply.drop)
+
+
+async def passed_on(reply: Reply, exchange: Exchange) -> AsyncGenerator[bytes, None]:
+    try:
+        async for chunk in reply:
+            yield chunk
+    except NodeError as error:
+        fault: NodeFailed = failed(error, before_first_byte=False)
+        exchange.finish("failed", reason=fault.kind)
+        yield orjson.dumps({"error": str(fault)}) + b"\n"
+        return
+    good = reply.status < 400
+    exchange.finish(
+        "answered" if good else "failed", reason="" if good else "node_refused", status=reply.status
+    )
+
+
+def check_names(payload: bytes, plane: DataPlane, exchange: Exchange) -> None:
+    """A key with model globs manages only what they name; cloud names go nowhere unless allowed."""
+    try:
+        body = orjson.loads(payload or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise BadInput(f"The body is not JSON: {error}.") from None
+    if not isinstance(body, dict):
+        raise BadInput("The body must be a JSON object.")
+    grant = exchange.grant
+    assert grant is not None
+    for field in NAMES:
+        name = body.get(field)
+        if not isinstance(name, str) or not name:
+            continue
+        try:
+            normal = normalise(name)
+        except BadName as error:
+            raise BadInput(str(error), param=field) from None
+        exchange.model = exchange.model or normal
+        if is_cloud(name) and not plane.allow_cloud:
+            raise BadInput(
+                f"'{name}' would run at ollama.com, which this bridge does not allow.", param=field
+            )
+        if not grant.may_use(normal):
+            raise NotAuthorised(
+                f"This key may not manage the model '{name}'.", status=403, kind="model", param=field
+            )
+
+
+def chosen_node(request: HotRequest, plane: DataPlane) -> str:
+    nodes = plane.catalogue.nodes
+    wanted = request.header(b"x-bridge-node").decode("latin-1")
+    if wanted in nodes:
+        return wanted
+    names = ", ".join(sorted(nodes)) or "none"
+    if wanted:
+        raise BadInput(f"There is no node '{wanted}'; there are: {names}.", param="X-Bridge-Node")
+    if len(nodes) != 1:
+        raise BadInput(
+            f"Say which node in the header X-Bridge-Node; there are: {names}.", param="X-Bridge-Node"
+        )
+    return next(iter(nodes))
