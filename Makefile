@@ -42,6 +42,9 @@ lock: ## pin and hash requirements/*.in (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/base.in -o requirements/base.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/dev.in -o requirements/dev.txt
 
+bench: $(VENV)/.base ## measure beside nginx and LiteLLM's proxy (about 15 minutes; ARGS=--quick for one)
+	@$(BIN)/python -m tests.bench $(ARGS)
+
 docs: $(VENV)/.base ## write the tables in docs/ from the code
 	@$(BIN)/python -m bridge.env > docs/settings.md
 
