@@ -91,7 +91,7 @@ def base64(vector: list[float]) -> str:
     """Little-endian 32-bit floats as OpenAI's clients decode them. Raises NodeFault."""
     try:
         packed = array("f", vector)
-    except (TypeError, OverflowError):
+    except TypeError:
         raise NodeFault(
             "the node sent an embedding that is no list of numbers", kind="node_garbage"
         ) from None

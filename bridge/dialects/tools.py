@@ -51,7 +51,8 @@ def chosen(tools: list[dict[str, Any]], choice: object) -> list[dict[str, Any]]:
     if kind == "allowed_tools":
         allowed = fields.mapping(choice, "allowed_tools", "tool_choice.") or choice
         listed = fields.mappings(allowed, "tools", "tool_choice.") or []
-        names = [_named(tool, "tool_choice.tools.") for tool in listed]
+        # Hosted tools have no name; they are not among ours either.
+        names = [_named(tool, "tool_choice.tools.") for tool in listed if tool.get("type") == "function"]
         return only(tools, names, "tool_choice.tools")
     raise BadRequest('tool_choice.type takes "function" or "allowed_tools"', param="tool_choice.type")
 
