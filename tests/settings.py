@@ -16,6 +16,9 @@ for _name in ("REDIS_URL", "DATABASE_URL", "OLLAMA_URL", "OLLAMA_HOST", "SECRET_
 os.environ["BRIDGE_DATA_DIR"] = _data
 
 from bridge.settings import *  # noqa: E402, F403
+from bridge.settings import DATABASES  # noqa: E402
 
+# A file, as in production: threads of an in-memory database lock each other out instead of waiting.
+DATABASES["default"]["TEST"] = {"NAME": os.path.join(_data, "test.sqlite3")}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 AXES_ENABLED = False

@@ -168,34 +168,29 @@ class Node(Revised):
 
     def saw(self, *, version: str, at: datetime | None = None) -> None:
         """The node answered. A quarantine stays: only a proven load ends it."""
-        self.version, self.last_seen_at, self.last_error = version, at or timezone.now(), ""
-        fields = ["version", "last_seen_at", "last_error"]
-        if self.state in (self.State.UNKNOWN, self.State.DOWN):
-            self._enter(self.State.UP, "")
-            fields += STATE_FIELDS
-        self.save(update_fields=fields)
+        self._set(version=version, last_seen_at=at or timezone.now(), last_error="")
+        self._move((self.State.UNKNOWN, self.State.DOWN), self.State.UP, "")
 
     def missed(self, error: str) -> None:
         """The node did not answer."""
-        self.last_error = error
-        fields = ["last_error"]
-        if self.state != self.State.DOWN:
-            self._enter(self.State.DOWN, error)
-            fields += STATE_FIELDS
-        self.save(update_fields=fields)
+        self._set(last_error=error)
+        self._move((self.State.UNKNOWN, self.State.UP), self.State.DOWN, error)
 
     def become(self, state: str, reason: str) -> None:
         """Enter a state: the scheduler's own judgement, such as a quarantine and its end."""
-        self._enter(state, reason)
-        self.save(update_fields=STATE_FIELDS)
+        self._set(state=self.State(state), state_reason=reason, state_since=timezone.now())
 
     def read_gpus(self, gpus: list[dict[str, Any]], at: datetime) -> None:
         """Keep the newest readings of the node's GPUs (scheduler.gpus.Gpu as JSON)."""
-        self.gpus, self.gpus_at = gpus, at
-        self.save(update_fields=["gpus", "gpus_at"])
+        self._set(gpus=gpus, gpus_at=at)
 
-    def _enter(self, state: str, reason: str) -> None:
-        self.state, self.state_reason, self.state_since = state, reason, timezone.now()
+    def _move(self, before: Sequence[str], state: str, reason: str) -> None:
+        """Enter a state from one of those before; another process may have judged the node meanwhile."""
+        mine = Node.objects.filter(pk=self.pk, state__in=before)
+        if mine.update(state=state, state_reason=reason, state_since=timezone.now()):
+            self.refresh_from_db(fields=["state", "state_reason", "state_since"])
 
-
-STATE_FIELDS = ["state", "state_reason", "state_since"]
+    def _set(self, **values: Any) -> None:
+        Node.objects.filter(pk=self.pk).update(**values)
+        for name, value in values.items():
+            setattr(self, name, value)
