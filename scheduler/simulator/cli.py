@@ -177,6 +177,7 @@ def run(args: argparse.Namespace) -> None:
         log_level="critical",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=0,
     )
     server = uvicorn.Server(config)

@@ -34,17 +34,32 @@ class PromptCache:
 
     def take(self, prompt: Prompt, tokens: int) -> tuple[int, int]:
         """Choose an idle slot for a prompt of `tokens`; return it and the tokens it need not read again."""
-        idle = [slot for slot in self._held if slot not in self._busy]
-        idle += [slot for slot in range(self.slots) if slot not in self._held]
-        best = max(idle, key=lambda slot: common_tokens(self._held.get(slot, ()), prompt))
-        cached = common_tokens(self._held.get(best, ()), prompt)
+        best, cached = self._best_idle(prompt, tokens)
         if cached <= self.min_share * tokens:
-            best = next((slot for slot in idle if slot not in self._held), idle[0])
+            best = self._least_used()
             cached = self._from_spare(best, prompt)
         self._busy.add(best)
         self._held.pop(best, None)
         self._held[best] = prompt
         return best, max(0, min(cached, tokens - 1))
+
+    def _best_idle(self, prompt: Prompt, tokens: int) -> tuple[int, int]:
+        best, most = -1, 0
+        for slot, held in self._held.items():
+            if slot in self._busy:
+                continue
+            common = common_tokens(held, prompt)
+            if common > most:
+                best, most = slot, common
+                if most >= tokens:
+                    break
+        return best, most
+
+    def _least_used(self) -> int:
+        """An idle slot: one that was never used, or the one whose last use is longest ago."""
+        if len(self._held) < self.slots:
+            return next(slot for slot in range(self.slots) if slot not in self._held)
+        return next(slot for slot in self._held if slot not in self._busy)
 
     def release(self, slot: int, answer: Segment | None) -> None:
         """Free a slot; the answer, when known, extends the prefix that it holds."""
