@@ -11,7 +11,7 @@ import pytest
 
 from scheduler.simulator.faults import KINDS, BadFault, Switchboard, fault_of, parse_fault
 from scheduler.simulator.process import NodeFailed, NodeProcess
-from tests.conftest import FakeNode
+from tests.scheduler.simulator.conftest import SharedNode
 
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 
@@ -41,8 +41,8 @@ def lines_until_error(node: NodeProcess, error: type[Exception]) -> list[str]:
 
 
 @pytest.fixture
-def node(fake_node: FakeNode) -> NodeProcess:
-    return fake_node("a=2,b=2", context_length=4096)
+def node(shared_node: SharedNode) -> NodeProcess:
+    return shared_node("a=2,b=2", context_length=4096)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -154,14 +154,14 @@ def test_a_wedged_node_hangs_on_loads_while_tags_and_hot_models_stay_green(node:
     assert chat(node, "b").status_code == 200
 
 
-def test_slow_loads_take_their_factor(fake_node: FakeNode) -> None:
-    node = fake_node("a=2", load_fixed=0.05, fault=["slow_load:a:1:4"])
+def test_slow_loads_take_their_factor(shared_node: SharedNode) -> None:
+    node = shared_node("a=2", load_fixed=0.05, fault=["slow_load:a:1:4"])
     chat(node)
     assert node.report()["loads"][0]["seconds"] == pytest.approx(4 * 0.07)
 
 
-def test_a_stuck_runner_stays_listed_and_lets_nobody_in(fake_node: FakeNode) -> None:
-    node = fake_node("a=2,b=2", max_loaded=1)
+def test_a_stuck_runner_stays_listed_and_lets_nobody_in(shared_node: SharedNode) -> None:
+    node = shared_node("a=2,b=2", max_loaded=1)
     chat(node, "a")
     node.arm("stuck_stopping")
     httpx.post(f"{node.url}/api/generate", json={"model": "a", "keep_alive": 0})
@@ -195,8 +195,8 @@ def test_faults_hit_answers_without_stream_too(node: NodeProcess) -> None:
         chat(node, stream=False)
 
 
-def test_embedding_requests_meet_faults_too(fake_node: FakeNode) -> None:
-    node = fake_node("nomic-embed-text=0.27")
+def test_embedding_requests_meet_faults_too(shared_node: SharedNode) -> None:
+    node = shared_node("nomic-embed-text=0.27")
 
     def embed() -> httpx.Response:
         asked = {"model": "nomic-embed-text", "input": "x"}

@@ -8,14 +8,14 @@ import ollama
 import pytest
 
 from scheduler.simulator.process import NodeProcess
-from tests.conftest import FakeNode
+from tests.scheduler.simulator.conftest import SharedNode
 
 pytestmark = pytest.mark.clients
 
 
 @pytest.fixture
-def node(fake_node: FakeNode) -> NodeProcess:
-    return fake_node("llama3.2=2,qwen3:8b=5.2,nomic-embed-text=0.27", registry="mistral=4", pull_gbps=1000)
+def node(shared_node: SharedNode) -> NodeProcess:
+    return shared_node("llama3.2=2,qwen3:8b=5.2,nomic-embed-text=0.27", registry="mistral=4", pull_gbps=1000)
 
 
 @pytest.fixture

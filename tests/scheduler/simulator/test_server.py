@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from scheduler.simulator.process import NodeProcess
-from tests.conftest import FakeNode
+from tests.scheduler.simulator.conftest import SharedNode
 
 WEATHER = {
     "type": "function",
@@ -38,8 +38,8 @@ def ask(node: NodeProcess, content: str = "one two", **fields: Any) -> dict[str,
 
 
 @pytest.fixture
-def node(fake_node: FakeNode) -> NodeProcess:
-    return fake_node("qwen3:8b=5.2,llama3.2=2,lfm2=2,llava=4,nomic-embed-text=0.27")
+def node(shared_node: SharedNode) -> NodeProcess:
+    return shared_node("qwen3:8b=5.2,llama3.2=2,lfm2=2,llava=4,nomic-embed-text=0.27")
 
 
 def test_an_answer_is_made_of_the_prompts_words(node: NodeProcess) -> None:
@@ -58,8 +58,8 @@ def test_a_stop_text_ends_the_answer_before_it(node: NodeProcess) -> None:
     assert (answer["message"]["content"], answer["done_reason"]) == ("red green", "stop")
 
 
-def test_num_predict_0_is_a_trap(fake_node: FakeNode) -> None:
-    node = fake_node("llama3.2=2", context_length=64)
+def test_num_predict_0_is_a_trap(shared_node: SharedNode) -> None:
+    node = shared_node("llama3.2=2", context_length=64)
     answer = ask(node, model="llama3.2", options={"num_predict": 0})
     assert (answer["eval_count"], answer["done_reason"]) == (640, "length")
 
@@ -134,9 +134,9 @@ def test_head_counts_of_each_layer_are_null_without_verbose(node: NodeProcess) -
     assert heads(verbose=True) == [0, 0, 8] * 9 + [0]
 
 
-def test_a_repeated_prefix_is_quicker_and_told_since_0331(fake_node: FakeNode) -> None:
+def test_a_repeated_prefix_is_quicker_and_told_since_0331(shared_node: SharedNode) -> None:
     for version, told in (("0.33.1", True), ("0.32.15", False)):
-        node = fake_node("llama3.2=2", ollama_version=version, prefill_tps=20_000)
+        node = shared_node("llama3.2=2", ollama_version=version, prefill_tps=20_000)
         long = [{"role": "system", "content": "rule " * 2000}, {"role": "user", "content": "hi"}]
         first, second = (ask(node, model="llama3.2", messages=long) for _ in range(2))
         assert second["prompt_eval_count"] == first["prompt_eval_count"]
@@ -144,8 +144,8 @@ def test_a_repeated_prefix_is_quicker_and_told_since_0331(fake_node: FakeNode) -
         assert ("prompt_eval_cached_count" in second) is told
 
 
-def test_a_pull_streams_its_progress_and_installs_the_model(fake_node: FakeNode) -> None:
-    node = fake_node("llama3.2=2", registry="mistral=4", pull_gbps=1000)
+def test_a_pull_streams_its_progress_and_installs_the_model(shared_node: SharedNode) -> None:
+    node = shared_node("llama3.2=2", registry="mistral=4", pull_gbps=1000)
     answer = httpx.post(f"{node.url}/api/pull", json={"model": "mistral"})
     lines = [json.loads(line) for line in answer.text.splitlines()]
     assert lines[0] == {"status": "pulling manifest"}
@@ -169,8 +169,8 @@ def test_a_push_ends_with_success(node: NodeProcess) -> None:
 
 
 @pytest.mark.parametrize("name", ["gpt-oss:120b-cloud", "gpt-oss:cloud", "x:20b:cloud"])
-def test_a_cloud_name_is_counted_as_forwarded_or_refused(fake_node: FakeNode, name: str) -> None:
-    open_node, closed = fake_node("llama3.2=2"), fake_node("llama3.2=2", no_cloud=True)
+def test_a_cloud_name_is_counted_as_forwarded_or_refused(shared_node: SharedNode, name: str) -> None:
+    open_node, closed = shared_node("llama3.2=2"), shared_node("llama3.2=2", no_cloud=True)
     assert "unauthorized" in ask(open_node, model=name)["error"]
     assert open_node.report()["http"]["cloud_forwards"] == 1
     assert ask(closed, model=name) == {"error": "ollama cloud is disabled: remote model is unavailable"}
@@ -194,21 +194,21 @@ def test_the_report_tells_what_the_node_saw_and_can_start_anew(node: NodeProcess
     assert [resident["model"] for resident in node.state()["residents"]] == ["llama3.2:latest"]
 
 
-def test_tokens_come_at_the_stated_pace(fake_node: FakeNode) -> None:
-    node = fake_node("llama3.2=2", tps=100)
+def test_tokens_come_at_the_stated_pace(shared_node: SharedNode) -> None:
+    node = shared_node("llama3.2=2", tps=100)
     answer = ask(node, model="llama3.2", options={"num_predict": 10})
     assert 0.09e9 <= answer["eval_duration"] <= 0.5e9
 
 
-def test_a_time_scale_makes_the_nodes_seconds_pass_quicker(fake_node: FakeNode) -> None:
-    node = fake_node("llama3.2=2", tps=10, time_scale=100)
+def test_a_time_scale_makes_the_nodes_seconds_pass_quicker(shared_node: SharedNode) -> None:
+    node = shared_node("llama3.2=2", tps=10, time_scale=100)
     answer = ask(node, model="llama3.2", options={"num_predict": 20})
     assert answer["eval_duration"] >= 2e9
 
 
-def test_an_old_node_tells_neither_capabilities_nor_context_in_tags(fake_node: FakeNode) -> None:
+def test_an_old_node_tells_neither_capabilities_nor_context_in_tags(shared_node: SharedNode) -> None:
     for version, told in (("0.24.0", False), ("0.32.15", True)):
-        node = fake_node("llama3.2=2", ollama_version=version)
+        node = shared_node("llama3.2=2", ollama_version=version)
         (model,) = httpx.get(f"{node.url}/api/tags").json()["models"]
         assert ("capabilities" in model) is told
         assert ("context_length" in model["details"]) is told
