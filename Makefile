@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock docs bench clean
+.PHONY: help run test check format lock docs bench bench-parts clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
@@ -44,6 +44,9 @@ lock: ## pin and hash requirements/*.in (needs uv)
 
 bench: $(VENV)/.base ## measure beside nginx and LiteLLM's proxy (about 15 minutes; ARGS=--quick for one)
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-parts: $(VENV)/.base ## measure HTTP clients and ASGI servers on their own
+	@$(BIN)/python -m tests.bench --parts $(ARGS)
 
 docs: $(VENV)/.base ## write the tables in docs/ from the code
 	@$(BIN)/python -m bridge.env > docs/settings.md

@@ -58,7 +58,9 @@ def tables(blocks: Sequence[Block]) -> str:
     """Markdown: median [least-most] over the rounds."""
     results = Results(blocks)
     parts = [_scenario_table(results, scenario) for scenario in COLUMNS if _rows(results, scenario)]
-    return "\n\n".join([*parts, _verdict_table(results)])
+    if any(block.target == "bridge" for block in blocks):
+        parts.append(_verdict_table(results))
+    return "\n\n".join(parts)
 
 
 def _rows(results: Results, scenario: str) -> list[tuple[str, str]]:

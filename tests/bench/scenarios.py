@@ -138,8 +138,8 @@ SCENARIOS: dict[str, Scenario] = {
     "slow_reader": slow_reader,
     "drain": drain,
 }
-# The last of all, once for each target, because it ends the target.
-FINAL = ("drain",)
+# Each has an instance of its own: a heap that has grown before does not grow, and the last ends it.
+FRESH = ("memory", "slow_reader", "drain")
 
 
 def applies(scenario: str, target: Target) -> bool:

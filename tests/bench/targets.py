@@ -11,17 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.bench.environments import ROOT, virtual_environment
 from tests.bench.load import http_request
 from tests.bench.processes import Process, free_port
 from tests.bench.upstream import MODEL
 
-ROOT = Path(__file__).resolve().parents[2]
 PATHS = {"native": "/api/chat", "openai": "/v1/chat/completions"}
 
 PEERS = ("nginx", "litellm")
-
 LITELLM = "litellm[proxy]==1.106.2"
-LITELLM_VENV = ROOT / ".venv-litellm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,19 +95,6 @@ def nginx(place: Place) -> Target:
     return Target(name="nginx", port=port, routes=("native", "openai"), process=process)
 
 
-def install_litellm() -> Path:
-    """The command of LiteLLM's proxy, in a virtual environment of its own, made on first use."""
-    command = LITELLM_VENV / "bin" / "litellm"
-    stamp = LITELLM_VENV / ".installed"
-    if not stamp.exists() or stamp.read_text() != LITELLM:
-        print(f"Installing {LITELLM} in {LITELLM_VENV.name} (a minute or two, once) ...", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(LITELLM_VENV)], check=True)
-        pip = [str(LITELLM_VENV / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, "--disable-pip-version-check", LITELLM], check=True)
-        stamp.write_text(LITELLM)
-    return command
-
-
 def litellm(place: Place) -> Target:
     """Its cheapest set-up: one key compared in memory, no database, OpenAI in and OpenAI out."""
     port = free_port()
@@ -125,7 +110,15 @@ def litellm(place: Place) -> Target:
         "LITELLM_TELEMETRY": "False",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
-    command = [str(install_litellm()), "--config", str(conf), "--host", "127.0.0.1", "--port", str(port)]
+    command = [
+        str(virtual_environment(".venv-litellm", LITELLM) / "litellm"),
+        "--config",
+        str(conf),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     log = place.folder / "litellm.log"
     process = Process("litellm", [*command, "--num_workers", "1"], core=place.core, log=log, env=env)
     process.wait_ready(f"http://127.0.0.1:{port}/health/liveliness")
