@@ -9,4 +9,4 @@ class BridgeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from bridge import checks  # noqa: F401  registers the system checks
+        from bridge import checks, scheduler_audit  # noqa: F401  registers checks and a receiver

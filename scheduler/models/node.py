@@ -85,9 +85,7 @@ class Node(Revised):
         Q8_0 = "q8_0"
         Q4_0 = "q4_0"
 
-    quiet = frozenset(
-        {"version", "last_seen_at", "last_error", "gpus", "gpus_at", "load_gbps", "state_reason"}
-    )
+    quiet = frozenset({"last_seen_at", "last_error", "gpus", "gpus_at", "load_gbps", "state_reason"})
 
     name = models.CharField(
         max_length=64,
@@ -168,7 +166,9 @@ class Node(Revised):
 
     def saw(self, *, version: str, at: datetime | None = None) -> None:
         """The node answered. A quarantine stays: only a proven load ends it."""
-        self._set(version=version, last_seen_at=at or timezone.now(), last_error="")
+        self._set(last_seen_at=at or timezone.now(), last_error="")
+        if version != self.version:
+            self._set(version=version)
         self._move((self.State.UNKNOWN, self.State.DOWN), self.State.UP, "")
 
     def missed(self, error: str) -> None:

@@ -34,6 +34,8 @@ def test_a_topic_begins_at_zero_and_counts() -> None:
         lambda node: CatalogModel.objects.create(name="m:latest"),
         lambda node: Alias.objects.create(name="x:latest", model="m:latest"),
         lambda node: PinningPolicy.objects.create(name="p", model="*"),
+        lambda node: node.saw(version="0.33.0"),
+        lambda node: node.missed("silent"),
         lambda node: node.become(Node.State.QUARANTINED, "its loads hang"),
         lambda node: node.copies.create(
             model=CatalogModel(name="m", pk=1), digest="d", size_bytes=1, seen_at=timezone.now()
@@ -54,7 +56,7 @@ def test_observations_move_nothing() -> None:
     model = CatalogModel.objects.create(name="m:latest")
     node.copies.create(model=model, digest="d", size_bytes=1, seen_at=timezone.now())
     before = number()
-    node.saw(version="0.33.1")
+    node.saw(version="0.33.0")
     node.read_gpus([], timezone.now())
     ModelOnNode.objects.update(seen_at=timezone.now())
     Node.objects.filter(name="nobody").update(enabled=False)
