@@ -1,0 +1,103 @@
+"""Actions: what changes a node. One at a time per node, nodes in parallel, each a task that no client owns.
+
+Before each command to a node the lead is confirmed: a scheduler that was deposed sends none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from scheduler.board.interface import BoardDown
+from scheduler.nodes.errors import NodeFailure
+from scheduler.policy.decisions import Evict, Load
+from scheduler.policy.state import Action, Resident
+from scheduler.residency.lead import Deposed
+from scheduler.residency.loading import load, renew
+from scheduler.residency.means import Means
+from scheduler.residency.unloading import StillBusy, clear
+
+log = logging.getLogger(__name__)
+
+
+class Actions:
+    """Begins actions and sees them to their end."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # by node
+
+    def begin(self, decision: Load | Evict, *, key: str = "") -> bool:
+        """Start carrying it out for `key`; False when the node already does something."""
+        fleet, node = self._means.fleet, decision.node
+        if node in fleet.busy or node not in fleet.clients:
+            return False
+        self._start(node, _shown(decision, fleet.clock()), self._carry_out(decision, key))
+        return True
+
+    def renew(self, resident: Resident) -> bool:
+        """Renew the keep_alive of a resident; False when its node does something."""
+        fleet = self._means.fleet
+        if resident.node in fleet.busy or resident.node not in fleet.clients:
+            return False
+        shown = Action(
+            kind="load", model=resident.model, since=fleet.clock(), num_ctx=resident.profile.num_ctx
+        )
+        self._start(resident.node, shown, renew(self._means, resident))
+        return True
+
+    async def stop(self, grace_s: float) -> None:
+        """Give running actions a moment to end, then cancel them."""
+        tasks = list(self._tasks.values())
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=grace_s)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def cancel(self) -> None:
+        """Stop acting at once: somebody else leads."""
+        for task in list(self._tasks.values()):
+            task.cancel()
+
+    async def _carry_out(self, decision: Load | Evict, key: str) -> None:
+        if isinstance(decision, Load):
+            await load(self._means, decision, key)
+        else:
+            await clear(self._means, decision.node, decision.model, decision.cause, decision.reason)
+
+    def _start(self, node: str, shown: Action, work: Coroutine[Any, Any, None]) -> None:
+        self._means.fleet.busy[node] = shown
+        self._tasks[node] = asyncio.create_task(self._run(node, shown.model, work), name=f"act-{node}")
+
+    async def _run(self, node: str, model: str, work: Coroutine[Any, Any, None]) -> None:
+        done = False
+        try:
+            await work
+            done = True
+        except (Deposed, BoardDown, StillBusy, NodeFailure) as error:
+            log.warning("%s on %s is given up: %s", model, node, error)
+        except Exception:  # an action is nobody's to await: said here, and the next round decides anew
+            log.exception("%s on %s failed", model, node)
+        finally:
+            self._means.fleet.busy.pop(node, None)
+            self._tasks.pop(node, None)
+            if done:
+                self._means.wake()  # what was given up waits for the tick instead of being tried at once
+
+
+def _shown(decision: Load | Evict, now: float) -> Action:
+    """The action as policy sees it on the node."""
+    if isinstance(decision, Evict):
+        return Action(kind="evict", model=decision.model, since=now)
+    return Action(
+        kind="load",
+        model=decision.model,
+        since=now,
+        until=now + decision.expected_s,
+        num_ctx=decision.profile.num_ctx,
+        bytes=decision.bytes,
+    )

@@ -1,0 +1,91 @@
+"""The fleet as this worker knows it: rows, sights, the book, clients, and what runs on each node now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from scheduler.board.interface import Line
+from scheduler.nodes.client import NodeClient
+from scheduler.policy.state import Action, Resident, State, Wish
+from scheduler.residency import assemble
+from scheduler.residency.book import Book
+from scheduler.residency.failures import Failures
+from scheduler.residency.learning import Learning
+from scheduler.residency.pace import Pace
+from scheduler.residency.records import Recorder
+from scheduler.residency.rows import Rows
+from scheduler.residency.sight import Sight
+
+Clock = Callable[[], float]
+MakeClient = Callable[[str, str], NodeClient]  # name, url
+
+
+class Fleet:
+    """Owned by the event loop. What changes it: the watch (sights, found and vanished) and the actions."""
+
+    def __init__(
+        self, *, pace: Pace, clock: Clock, recorder: Recorder, make_client: MakeClient = NodeClient
+    ) -> None:
+        self.pace = pace
+        self.clock = clock
+        self.recorder = recorder
+        self.rows = Rows()
+        self.rows_read = False
+        self.book = Book()
+        self.learning = Learning()
+        self.failures = Failures(pace)
+        self.sights: dict[str, Sight] = {}
+        self.clients: dict[str, NodeClient] = {}
+        self.busy: dict[str, Action] = {}
+        self.free: dict[str, int | None] = {}  # VRAM by the newest reading
+        self._make_client = make_client
+
+    async def take_rows(self, rows: Rows) -> None:
+        """Take over a new reading of the database: nodes come, go and move."""
+        self.rows, self.rows_read = rows, True
+        self.learning.take_rows(rows)
+        self.free = {name: row.free_bytes for name, row in rows.nodes.items()}
+        for name in [n for n, c in self.clients.items() if n not in rows.nodes or c.url != rows.nodes[n].url]:
+            await self.clients.pop(name).aclose()
+            self.book.drop_node(name)
+            self.sights.pop(name, None)
+            self.failures.clear(name)
+        for name, row in rows.nodes.items():
+            if name not in self.clients:
+                self.clients[name] = self._make_client(name, row.url)
+                self.sights[name] = Sight(node=name)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the rows were read and every node was looked at: before that, nothing may be decided."""
+        return self.rows_read and all(sight.seen for sight in self.sights.values())
+
+    def reachable(self) -> list[Resident]:
+        """Residents of enabled nodes that answer."""
+        return [
+            r for r in self.book.residents.values() if r.node in self.rows.nodes and self.sights[r.node].up
+        ]
+
+    def loads_now(self, node: str) -> bool:
+        action = self.busy.get(node)
+        return action is not None and action.kind == "load"
+
+    def state(self, lines: Iterable[Line], wishes: Sequence[Wish] = ()) -> State:
+        now = self.clock()
+        return assemble.state(
+            self.rows,
+            self.sights,
+            self.book.residents,
+            lines=lines,
+            busy=self.busy,
+            pins=self.rows.pins(now),
+            wishes=wishes,
+            stats=self.learning.stats(self.failures.until(), now),
+            free=self.free,
+            now=now,
+        )
+
+    async def aclose(self) -> None:
+        for client in self.clients.values():
+            await client.aclose()
+        self.clients.clear()

@@ -1,0 +1,152 @@
+"""The records of actions: what the ledger, the measurements and the node rows get to read. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scheduler.nodes.replies import RunningModel
+from scheduler.policy import packing
+from scheduler.policy.config import GB
+from scheduler.policy.decisions import Drain, Load
+from scheduler.policy.state import Node, Resident
+from scheduler.residency.assemble import UNKNOWN_VRAM
+from scheduler.residency.records import Entry, Footing, LoadSpeed, NodeBecame, Record
+
+KINDS = {"reload": "reload", "prefetch": "prefetch"}  # by cause; any other load is a load
+
+
+def loaded(decision: Load, resident: Resident, line: RunningModel, key: str) -> Iterator[Record]:
+    """A load that the node confirmed."""
+    yield Entry(
+        kind=KINDS.get(decision.cause, "load"),
+        node=resident.node,
+        model=resident.model,
+        cause=decision.cause,
+        key=key,
+        seconds=resident.load_s,
+        bytes=line.size_bytes,
+        outcome=_outcome(decision, resident),
+        reason=f"{decision.reason} It took {line.size_bytes / GB:.1f} GB.",
+    )
+    yield Footing(
+        node=resident.node,
+        footprint=packing.footprint(resident.digest, resident.profile),
+        size_bytes=line.size_bytes,
+        size_vram=line.size_vram,
+        load_s=resident.load_s,
+    )
+
+
+def _outcome(decision: Load, resident: Resident) -> str:
+    """A prefetch gets its outcome when it is known whether somebody came."""
+    if resident.spilled_bytes:
+        return "spilled"
+    return "" if decision.cause == "prefetch" else "ok"
+
+
+def not_loaded(decision: Load, key: str, outcome: str, detail: str, seconds: float) -> Record:
+    return Entry(
+        kind=KINDS.get(decision.cause, "load"),
+        node=decision.node,
+        model=decision.model,
+        cause=decision.cause,
+        key=key,
+        seconds=seconds,
+        bytes=decision.bytes,
+        outcome=outcome,
+        reason=f"{decision.reason} {detail}",
+    )
+
+
+def evicted(resident: Resident, cause: str, reason: str, seconds: float) -> Record:
+    return Entry(
+        kind="evict",
+        node=resident.node,
+        model=resident.model,
+        cause=cause,
+        seconds=seconds,
+        bytes=resident.bytes,
+        reason=reason,
+    )
+
+
+def not_evicted(resident: Resident, error: Exception) -> Record:
+    return Entry(kind="evict", node=resident.node, model=resident.model, outcome="failed", reason=str(error))
+
+
+def found(resident: Resident) -> Record:
+    """Someone else loaded it, or a scheduler before us."""
+    return Entry(
+        kind="load",
+        node=resident.node,
+        model=resident.model,
+        cause="found",
+        bytes=resident.bytes,
+        reason=f"It was there with a context of {resident.profile.num_ctx} tokens; nobody here loaded it.",
+    )
+
+
+def vanished(resident: Resident) -> Record:
+    """Someone else unloaded it, or its runner died."""
+    return Entry(
+        kind="evict",
+        node=resident.node,
+        model=resident.model,
+        cause="foreign",
+        bytes=resident.bytes,
+        reason="The node does not list it any more, and nobody here had unloaded it.",
+    )
+
+
+def altered(resident: Resident) -> Record:
+    """Someone else reloaded it with other options."""
+    return Entry(
+        kind="reload",
+        node=resident.node,
+        model=resident.model,
+        cause="foreign",
+        bytes=resident.bytes,
+        reason=f"Someone else reloaded it with a context of {resident.profile.num_ctx} tokens.",
+    )
+
+
+def speed(node: str, gbps: float) -> Record:
+    return LoadSpeed(node=node, gbps=round(gbps, 3))
+
+
+def quarantined(decision: Load, detail: str, seconds: float) -> Iterator[Record]:
+    yield NodeBecame(node=decision.node, state="quarantined", reason=detail)
+    yield Entry(
+        kind="quarantine",
+        node=decision.node,
+        model=decision.model,
+        cause=decision.cause,
+        seconds=seconds,
+        reason=detail,
+    )
+
+
+def recovered(node: str, reason: str) -> Iterator[Record]:
+    yield NodeBecame(node=node, state="up", reason=reason)
+    yield Entry(kind="recover", node=node, reason=reason)
+
+
+def draining(decision: Drain) -> Record:
+    return Entry(
+        kind="drain",
+        node=decision.node,
+        model=decision.model,
+        cause=f"for {decision.wanted_by}" if decision.wanted_by else "operator",
+        reason=decision.reason,
+    )
+
+
+def refused(model: str, reason: str, detail: str, waiting: int) -> Record:
+    return Entry(kind="refuse", model=model, cause=reason, outcome=f"{waiting} refused", reason=detail)
+
+
+def numbers(node: Node, need: int, free: int) -> str:
+    """The sizes that a message about a load on this node carries."""
+    total = "an unknown total" if node.vram_bytes == UNKNOWN_VRAM else f"{node.vram_bytes / GB:.1f} GB"
+    room = "" if node.vram_bytes == UNKNOWN_VRAM else f"{max(free, 0) / GB:.1f} GB were free of "
+    return f"it was expected to need {need / GB:.1f} GB; {room}{total}"

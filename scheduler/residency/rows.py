@@ -1,0 +1,182 @@
+"""What the database says, as values: nodes, models, pins, measurements. Read when it changed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+
+from scheduler.models import CATALOGUE, CatalogModel, Measurement, ModelOnNode, Node, PinningPolicy, Revision
+from scheduler.models.catalog import SERIAL_FAMILIES
+from scheduler.models.digests import Copy, canonical
+from scheduler.policy import shape
+from scheduler.policy.names import is_cloud
+from scheduler.policy.state import Footprint, Measured, Model, Pin
+
+GPU_FRESH_S = 20.0  # an older reading of free VRAM says nothing about now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRow:
+    """A node as operators entered it, and what agents reported."""
+
+    pk: int
+    name: str
+    url: str
+    draining: bool = False
+    slots: int = 1
+    kv_type: str = "f16"
+    vram_bytes: int | None = None  # None: nobody told
+    free_bytes: int | None = None  # by a fresh reading of its GPUs
+    load_gbps: float | None = None  # measured
+    quarantined: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """One reading of the database."""
+
+    number: int = 0  # of the catalogue's revision
+    nodes: Mapping[str, NodeRow] = field(default_factory=dict)  # enabled ones
+    models: Mapping[str, Model] = field(default_factory=dict)  # enabled ones that nodes hold themselves
+    on_spill: Mapping[str, str] = field(default_factory=dict)  # by model: allow, alert or refuse
+    embedding: frozenset[str] = frozenset()  # models that can do nothing else
+    always: tuple[Pin, ...] = ()  # of catalogue entries with min_replicas
+    policies: tuple[PinningPolicy, ...] = ()  # enabled ones, highest priority first
+    footprints: Mapping[Footprint, Measured] = field(default_factory=dict)
+    load_s: Mapping[tuple[str, str], float] = field(default_factory=dict)  # by (node, digest)
+
+    def pins(self, now: float) -> list[Pin]:
+        """The pins in force now, highest priority first."""
+        moment = datetime.fromtimestamp(now, UTC)
+        open_now = [pin for p in self.policies if p.holds(moment) for pin in self._of(p)]
+        return sorted([*open_now, *self.always], key=lambda pin: -pin.priority)
+
+    def _of(self, policy: PinningPolicy) -> list[Pin]:
+        nodes = None if policy.nodes == "*" else frozenset(policy.nodes_among(self.nodes))
+        return [
+            Pin(
+                model=model,
+                nodes=nodes,
+                min_replicas=policy.min_replicas,
+                priority=policy.priority,
+                name=policy.name,
+            )
+            for model in policy.models_among(self.models)
+        ]
+
+
+def revision() -> int:
+    """The number that moves when any of this but measurements and readings changes."""
+    return Revision.objects.number(CATALOGUE)
+
+
+def read() -> Rows:
+    """Everything, in six queries. The number is read before the rows: a write in between shows next time."""
+    number = revision()
+    nodes = {node.pk: node for node in Node.objects.enabled()}
+    copies: dict[int, list[ModelOnNode]] = defaultdict(list)
+    for copy in ModelOnNode.objects.filter(node_id__in=nodes, remote_host=""):
+        copies[copy.model_id].append(copy)
+    entries = [m for m in CatalogModel.objects.enabled() if copies[m.pk] and not is_cloud(m.name)]
+    measured = list(Measurement.objects.filter(node__in=[n.name for n in nodes.values()]))
+    return Rows(
+        number=number,
+        nodes={node.name: node_row(node) for node in nodes.values()},
+        models={m.name: model_of(m, copies[m.pk], nodes) for m in entries},
+        on_spill={m.name: m.on_spill for m in entries},
+        embedding=frozenset(m.name for m in entries if m.is_embedding_only),
+        always=tuple(_kept(m) for m in entries if m.min_replicas),
+        policies=tuple(PinningPolicy.objects.filter(enabled=True).order_by("-priority", "name")),
+        footprints=footprints(measured),
+        load_s={(m.node, m.digest): m.load_s for m in measured if m.load_s is not None},
+    )
+
+
+def node_row(node: Node) -> NodeRow:
+    return NodeRow(
+        pk=node.pk,
+        name=node.name,
+        url=node.url,
+        draining=node.draining,
+        slots=node.parallel,
+        kv_type=node.kv_type,
+        vram_bytes=node.vram_total,
+        free_bytes=free_bytes(node.gpus, node.gpus_at),
+        load_gbps=node.load_gbps,
+        quarantined=node.state == Node.State.QUARANTINED,
+    )
+
+
+def free_bytes(gpus: Iterable[Mapping[str, Any]], at: datetime | None) -> int | None:
+    """VRAM that nobody uses, by the newest reading; None where there is none, or an old one."""
+    gpus = list(gpus)
+    if not gpus or at is None or (datetime.now(UTC) - at).total_seconds() > GPU_FRESH_S:
+        return None
+    return sum(int(gpu["free"]) for gpu in gpus)
+
+
+def readings() -> dict[str, int | None]:
+    """Free VRAM by node: it changes without a new revision."""
+    rows = Node.objects.enabled().values_list("name", "gpus", "gpus_at")
+    return {name: free_bytes(gpus, at) for name, gpus, at in rows}
+
+
+def model_of(model: CatalogModel, copies: list[ModelOnNode], nodes: Mapping[int, Node]) -> Model:
+    """A catalogue entry as policy sees it. Sizes are those of the digest that its name means."""
+    held = [Copy(node=nodes[c.node_id].name, digest=c.digest, modified_at=c.modified_at) for c in copies]
+    right = canonical(held)
+    original = next(copy for copy in copies if copy.digest == right)
+    serial = model.is_embedding_only or model.family in SERIAL_FAMILIES
+    return Model(
+        name=model.name,
+        digests={copy.node: copy.digest for copy in held},
+        weights_bytes=original.size_bytes,
+        shape=shape_of(original),
+        trained_ctx=model.largest_ctx,
+        num_ctx=model.default_ctx,
+        buckets=tuple(model.buckets),
+        max_slots=1 if serial else model.slots,
+    )
+
+
+def shape_of(copy: ModelOnNode) -> shape.Shape | None:
+    """From /api/show; None where its numbers are not enough, then the weights alone are counted."""
+    try:
+        return shape.read(copy.show.get("model_info", {}), vision="vision" in copy.capabilities)
+    except (shape.NeedsVerbose, KeyError):
+        return None
+
+
+def footprints(measured: Iterable[Measurement]) -> dict[Footprint, Measured]:
+    """What each footprint took: the largest of its nodes, and how far apart they are."""
+    sizes: dict[Footprint, list[Measurement]] = defaultdict(list)
+    for row in measured:
+        if row.size_bytes:
+            sizes[Footprint(row.digest, row.num_ctx, row.slots, row.kv_type)].append(row)
+    return {print_: _merged(rows) for print_, rows in sizes.items()}
+
+
+def _merged(rows: list[Measurement]) -> Measured:
+    sizes = [row.size_bytes for row in rows]  # equal to size_vram where nothing spilled
+    largest = max(sizes)
+    return Measured(
+        bytes=largest, error=(largest - min(sizes)) / largest, samples=sum(row.samples for row in rows)
+    )
+
+
+def _kept(model: CatalogModel) -> Pin:
+    return Pin(model=model.name, min_replicas=model.min_replicas, name=f"the catalogue entry {model.name}")
+
+
+def keep_alive() -> int | str:
+    """What calls to nodes carry: a number of seconds as a number, a duration as a string (Ollama's rule)."""
+    text = str(settings.KEEP_ALIVE)
+    try:
+        return int(text)
+    except ValueError:
+        return text

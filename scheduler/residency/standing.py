@@ -1,0 +1,50 @@
+"""Standing orders of operators, as rows: pins and drains. Runs in the database's thread."""
+
+from __future__ import annotations
+
+from scheduler.models import CatalogModel, Node, PinningPolicy
+
+Outcome = tuple[str, str]  # done or refused, and a sentence
+
+
+def drain(name: str, draining: bool) -> None:
+    for node in Node.objects.filter(name=name).exclude(draining=draining):
+        node.draining = draining
+        node.save(update_fields=["draining"])
+
+
+def pin(model: str, node: str) -> Outcome:
+    """Promise to keep the model loaded, on that node or anywhere."""
+    if not CatalogModel.objects.enabled().filter(name=model).exists():
+        return "refused", f"{model} is not in the catalogue, or is switched off."
+    policy, made = PinningPolicy.objects.get_or_create(
+        name=pin_name(model, node),
+        defaults={"model": model, "nodes": node or "*", "note": "Made by an operator's pin."},
+    )
+    if not made and policy.enabled:
+        return "done", f"{policy.name} was there already."
+    policy.enabled = True
+    policy.save()
+    return "done", f"{policy.name}: kept from now on{f' on {node}' if node else ''}."
+
+
+def unpin(model: str, node: str) -> Outcome:
+    """Take back the pins of exactly this model; those by pattern or catalogue entry are only named."""
+    mine = PinningPolicy.objects.filter(model=model, enabled=True)
+    if node:
+        mine = mine.filter(nodes=node)
+    names = sorted(mine.values_list("name", flat=True))
+    mine.delete()
+    others = [p.name for p in PinningPolicy.objects.filter(enabled=True) if p.models_among([model])]
+    others += [
+        f"its catalogue entry (min_replicas {m.min_replicas})"
+        for m in CatalogModel.objects.filter(name=model, min_replicas__gt=0)
+    ]
+    still = f" It is still kept by {', '.join(others)}." if others else ""
+    if not names:
+        return "refused", f"No pin names {model}{f' on {node}' if node else ''} itself.{still}"
+    return "done", f"Taken back: {', '.join(names)}.{still}"
+
+
+def pin_name(model: str, node: str) -> str:
+    return f"pin {model}{f' on {node}' if node else ''}"[:64]

@@ -1,0 +1,235 @@
+"""The worker: observe, decide, act. The only thing that loads and evicts.
+
+It runs as a task beside the web server (single mode) or in `manage.py runscheduler`. Several may run; the one
+that holds the lead acts. Demand wakes it at once, and so does the end of an action; the tick is a fallback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import time
+from functools import partial
+from typing import Literal
+
+from django.conf import settings
+
+from scheduler.board.interface import Board, BoardDown, Resident, StaleLeader
+from scheduler.nodes.client import NodeClient
+from scheduler.policy.config import DEFAULT, Config
+from scheduler.policy.decide import decide
+from scheduler.residency import assemble
+from scheduler.residency.act import Actions
+from scheduler.residency.carry import carry_out
+from scheduler.residency.fleet import Clock, Fleet, MakeClient
+from scheduler.residency.lead import Deposed, Lead
+from scheduler.residency.means import Means
+from scheduler.residency.operators import Operators
+from scheduler.residency.pace import Pace
+from scheduler.residency.records import DatabaseRecorder, Recorder
+from scheduler.residency.source import DatabaseSource, Source
+from scheduler.residency.supervise import Supervisor
+from scheduler.residency.watch import Watch
+
+log = logging.getLogger(__name__)
+
+BREATH_S = 0.005  # between rounds: a burst of requests is decided on together
+
+
+class Worker:
+    """`start` and `stop` belong to one event loop; `failed` ends when the worker cannot go on."""
+
+    def __init__(
+        self,
+        board: Board,
+        *,
+        holder: str = "",
+        pace: Pace | None = None,
+        config: Config = DEFAULT,
+        clock: Clock = time.time,
+        source: Source | None = None,
+        recorder: Recorder | None = None,
+        make_client: MakeClient = NodeClient,
+    ) -> None:
+        self.holder = holder or f"scheduler-{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.settled = asyncio.Event()  # the first round was carried out and published
+        self._board = board
+        self._pace = pace = pace or Pace(sync_s=settings.SYNC_INTERVAL_S)
+        self._config = config
+        self._source = source or DatabaseSource()
+        self._recorder = recorder or DatabaseRecorder()
+        self.fleet = Fleet(pace=pace, clock=clock, recorder=self._recorder, make_client=make_client)
+        self.lead = Lead(board, self.holder, pace, on_gain=self._gained, on_loss=self._lost)
+        self._wake = asyncio.Event()
+        self._publishing = asyncio.Lock()
+        means = Means(
+            fleet=self.fleet,
+            board=board,
+            lead=self.lead,
+            config=config,
+            publish=self.publish,
+            wake=self._wake.set,
+        )
+        self._means = means
+        self.actions = Actions(means)
+        self.operators = Operators(self.fleet, self._source, wake=self._wake.set)
+        self._watch = Watch(self.fleet, leads=self._leads, changed=self._wake.set, renew=self.actions.renew)
+        self._supervisor: Supervisor | None = None
+
+    # ---- life
+
+    async def start(self) -> None:
+        """Begin to work; returns at once. `settled` is set after the first round as leader."""
+        self._recorder.start()
+        self._supervisor = Supervisor()
+        for name, work in (
+            ("lead", self.lead.keep),
+            ("rows", self._follow_rows),
+            ("demand", self._follow_demand),
+            ("operators", self._follow_operators),
+            ("catalogue", self._sync_catalogue),
+            ("rounds", self._rounds),
+        ):
+            self._supervisor.run(name, work)
+
+    async def stop(self) -> None:
+        """End: running actions get a moment, the lead is free at once, what is to be written is written."""
+        await self.actions.stop(self._pace.stop_s)
+        if self._supervisor is not None:
+            await self._supervisor.stop()
+            self._supervisor = None
+        await self.lead.resign()
+        await asyncio.to_thread(self._recorder.stop)
+        await self.fleet.aclose()
+        await self._source.aclose()
+
+    @property
+    def failed(self) -> asyncio.Future[None]:
+        """Raises supervise.Fatal when a part of the worker cannot be kept alive."""
+        assert self._supervisor is not None, "the worker is not started"
+        return self._supervisor.failed
+
+    # ---- side tasks
+
+    async def _follow_rows(self) -> None:
+        """Read the rows when they changed; one watch for each node."""
+        known: int | None = None
+        while True:
+            rows = await self._source.rows(known)
+            if rows is not None:
+                known = rows.number
+                await self.fleet.take_rows(rows)
+                self._watch_nodes()
+                self._wake.set()
+            self.fleet.free |= await self._source.readings()
+            await asyncio.sleep(self._pace.rows_s)
+
+    def _watch_nodes(self) -> None:
+        assert self._supervisor is not None
+        for name in self.fleet.clients:
+            self._supervisor.run(f"watch {name}", partial(self._watch.node, name), ends=True)
+
+    async def _follow_demand(self) -> None:
+        while True:
+            try:
+                if await self._board.wait_for_demand(self._pace.tick_s):
+                    self._wake.set()
+            except BoardDown:
+                await asyncio.sleep(self._pace.standby_s)
+
+    async def _follow_operators(self) -> None:
+        while True:
+            if self._leads():
+                await self.operators.look()
+            await asyncio.sleep(self._pace.operator_s)
+
+    async def _sync_catalogue(self) -> None:
+        while True:
+            if self._leads():
+                await self._source.sync()
+            await asyncio.sleep(self._pace.sync_s if self._leads() else self._pace.standby_s)
+
+    async def _rounds(self) -> None:
+        while True:
+            # Not asyncio.wait_for: before Python 3.12 it can swallow the cancellation that stops us.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pace.tick_s):
+                    await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self.round()
+            except (BoardDown, Deposed) as error:
+                log.info("This round is left out: %s", error)
+            await asyncio.sleep(BREATH_S)
+
+    # ---- a round
+
+    async def round(self) -> None:
+        """Observe what the board knows, decide, begin to act, publish."""
+        if not self._leads() or self._supervisor is None or not self.fleet.ready:
+            return
+        fleet, board = self.fleet, self._board
+        lines, loads = await board.demand(), await board.loads()
+        fleet.book.note_loads(loads)
+        fleet.learning.watch(loads, lines, await board.arrivals(), fleet.clock())
+        fleet.failures.forget(fleet.clock())
+        state = fleet.state(lines, self.operators.wishes())
+        decisions = decide(state, fleet.clock(), self._config)
+        await carry_out(self._means, self.actions, state, decisions)
+        self.operators.settle()
+        await self.publish()
+        self.settled.set()
+
+    async def publish(self) -> None:
+        """Show the board what is resident. Raises Deposed when another scheduler leads, and BoardDown."""
+        async with self._publishing:
+            epoch = self.lead.epoch
+            if epoch is None:
+                raise Deposed("This scheduler does not lead now.")
+            now = self.fleet.clock()
+            loadable = assemble.loadable(self.fleet.state(()), now, self._config)
+            try:
+                await self._board.publish(self._published(), loadable=loadable, epoch=epoch)
+            except StaleLeader as error:
+                await self.lead.lose()
+                raise Deposed(str(error)) from error
+
+    def _published(self) -> list[Resident]:
+        return [
+            Resident(
+                node=r.node,
+                model=r.model,
+                num_ctx=r.profile.num_ctx,
+                slots=r.profile.slots,
+                options=r.profile.runner_options(),
+                accepting=r.accepting and not self.fleet.rows.nodes[r.node].draining,
+                cause=PUBLISHED_CAUSES.get(r.cause, "demand"),
+            )
+            for r in self.fleet.reachable()
+        ]
+
+    # ---- the lead
+
+    def _leads(self) -> bool:
+        return self.lead.epoch is not None
+
+    async def _gained(self) -> None:
+        with contextlib.suppress(BoardDown):
+            self.fleet.book.inherit(await self._board.residents())
+        self._wake.set()
+
+    async def _lost(self) -> None:
+        self.actions.cancel()
+        self.operators.forget()
+
+
+Cause = Literal["demand", "prefetch", "pin", "operator", "found"]
+PUBLISHED_CAUSES: dict[str, Cause] = {
+    "prefetch": "prefetch",
+    "pin": "pin",
+    "operator": "operator",
+    "found": "found",
+}  # by policy's cause; whatever else it was, somebody asked for it
