@@ -71,10 +71,10 @@ def use_nodes(urls: list[str]) -> None:
     Node.objects.filter(name=DEMO_NODE).delete()
 
 
-def use_demo_node(url: str) -> None:
+def use_demo_node(url: str, *, vram_gib: int, slots: int) -> None:
     """The fake node, under one name however often it starts on another port."""
     node = Node.objects.filter(name=DEMO_NODE).first() or Node(name=DEMO_NODE)
-    node.url = url
+    node.url, node.slots, node.vram_bytes = url, slots, vram_gib * 2**30
     node.save()
 
 

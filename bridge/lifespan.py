@@ -22,12 +22,13 @@ from bridge.usage.outbox import Outbox
 from bridge.usage.writer import UsageWriter
 from scheduler.board.interface import Board, Bounds
 from scheduler.board.memory import MemoryBoard
+from scheduler.worker import Worker
 
 log = logging.getLogger(__name__)
 
 
 class WebProcess:
-    """The data plane and what feeds it."""
+    """The data plane, what feeds it, and in single mode the scheduler as a task beside it."""
 
     def __init__(self) -> None:
         self.keys = keyring.KeyRingKeeper()
@@ -35,6 +36,7 @@ class WebProcess:
         self.outbox = Outbox(Path(settings.DATA_DIR) / "outbox")
         self.writer = UsageWriter(self.outbox)
         self.board = make_board()
+        self.worker = Worker(self.board) if runs_scheduler() else None
         self.plane = plane.DataPlane(
             keys=self.keys,
             catalogue=self.catalogue,
@@ -54,10 +56,14 @@ class WebProcess:
         self.plane.start()
         plane.install(self.plane)
         drain_on_sigterm(self.plane)
+        if self.worker is not None:
+            await self.worker.start()
 
     async def stop(self) -> None:
         """After the last answer: settle, write what the outbox holds, let go of everything."""
         self.plane.draining = True
+        if self.worker is not None:
+            await self.worker.stop()
         await self.plane.stop()
         for keeper in (self.keys, self.catalogue):
             await asyncio.to_thread(keeper.stop)
@@ -117,6 +123,12 @@ def make_board() -> Board:
     """Memory, for one process."""
     bounds = Bounds(queue_model=ENV["BRIDGE_QUEUE_LIMIT_MODEL"], queue_total=ENV["BRIDGE_QUEUE_LIMIT"])
     return MemoryBoard(bounds)
+
+
+def runs_scheduler() -> bool:
+    """In single mode the scheduler is a task of the web process; in a fleet it is `runscheduler`."""
+    wish = ENV["BRIDGE_SCHEDULER"]
+    return bool(wish == "on" or (wish == "auto" and not ENV["REDIS_URL"]))
 
 
 def _first_read(keeper: Keeper[Any]) -> None:

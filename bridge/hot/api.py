@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bridge.dialects import (
+    anthropic,
     ollama,
     openai_chat,
     openai_completions,
     openai_embeddings,
+    openai_responses,
 )
 from bridge.dialects.inner import Dialect
 from bridge.hot.routes import Route, Routes
@@ -43,6 +45,8 @@ EXACT = [
     _generates("/v1/chat/completions", openai_chat.CHAT_COMPLETIONS, "chat"),
     _generates("/v1/completions", openai_completions.COMPLETIONS, "chat"),
     _generates("/v1/embeddings", openai_embeddings.EMBEDDINGS, "embed"),
+    _generates("/v1/responses", openai_responses.RESPONSES, "chat"),
+    _generates("/v1/messages", anthropic.MESSAGES, "chat"),
     _lists("/api/tags", listings.tags),
     _lists("/api/ps", listings.ps),
     Route(endpoint="/api/show", method="POST", view=listings.show, dialect=ollama.CHAT, scope="models"),
@@ -76,4 +80,6 @@ def _head_twins(table: list[Route]) -> list[Route]:
 
 def dialect_of(path: str) -> Dialect:
     """In whose shape errors under this path are written."""
+    if path.startswith("/v1/messages"):
+        return anthropic.MESSAGES
     return openai_chat.CHAT_COMPLETIONS if path.startswith("/v1/") else ollama.CHAT
