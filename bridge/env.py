@@ -174,6 +174,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "BRIDGE_SCHEDULER", "auto", str, "auto: inside the web process when it is the only one; on, off."
     ),
+    Setting(
+        "BRIDGE_AGENT_TOKEN",
+        "",
+        str,
+        "Bearer token between the scheduler and `manage.py agent` on the nodes' machines.",
+        True,
+    ),
     Setting("BRIDGE_DRAIN_TIMEOUT", "120s", seconds, "How long open streams may go on after SIGTERM."),
     Setting(
         "BRIDGE_METRICS_TOKEN", "", str, "Bearer token for /metrics; empty: only from this machine.", True

@@ -14,17 +14,19 @@ from django.utils import timezone
 from scheduler.models.revision import Revised, RevisedQuerySet
 
 MOST_SLOTS = 256
+OLLAMA_PORT = 11434
+AGENT_PORT = 9410
 
 
-def clean_url(text: str) -> str:
+def clean_url(text: str, port: int = OLLAMA_PORT) -> str:
     """`http://gpu1:11434` from what an operator types (`gpu1`, `gpu1:11434`, a trailing slash)."""
     text = text.strip()
     parts = _split(text if "://" in text else f"http://{text}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValidationError("A node's address has no user, password, query or fragment in it.")
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    port = parts.port or {"http": 11434, "https": 443}[parts.scheme]
-    return f"{parts.scheme}://{host}:{port}{parts.path.rstrip('/')}"
+    stated = parts.port or (443 if parts.scheme == "https" else port)
+    return f"{parts.scheme}://{host}:{stated}{parts.path.rstrip('/')}"
 
 
 def _split(text: str) -> SplitResult:
@@ -125,6 +127,18 @@ class Node(Revised):
     watts = models.PositiveIntegerField(
         null=True, blank=True, help_text="Under load; used where no power is measured."
     )
+    agent_url = models.CharField(
+        "address of its agent",
+        max_length=255,
+        blank=True,
+        help_text="Where `manage.py agent` runs on the node's machine: http://host:9410. Empty: none.",
+    )
+    gpu_uuids = models.JSONField(
+        "its GPUs",
+        default=list,
+        blank=True,
+        help_text='UUIDs, where the node has not all GPUs of its machine: ["GPU-…"]. Empty: all.',
+    )
     version = models.CharField(max_length=64, blank=True, editable=False)
     last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_error = models.TextField(blank=True, editable=False)
@@ -144,7 +158,14 @@ class Node(Revised):
 
     def clean(self) -> None:
         super().clean()
-        self.url = clean_url(self.url)
+        for field, port in (("url", OLLAMA_PORT), ("agent_url", AGENT_PORT)):
+            if text := getattr(self, field):
+                try:
+                    setattr(self, field, clean_url(text, port))
+                except ValidationError as error:
+                    raise ValidationError({field: error.messages}) from None
+        if not isinstance(self.gpu_uuids, list) or not all(isinstance(u, str) for u in self.gpu_uuids):
+            raise ValidationError({"gpu_uuids": 'A list of UUIDs: ["GPU-…"].'})
         if self.slots is not None and not 1 <= self.slots <= MOST_SLOTS:
             raise ValidationError({"slots": f"From 1 to {MOST_SLOTS}."})
 

@@ -20,11 +20,18 @@ HEADERS = {"User-Agent": "ollama-bridge", "Accept": "application/json", "Accept-
 class Exchange:
     """Calls to one node. It keeps a few connections of its own and forwards no header of any client."""
 
-    def __init__(self, node: str, url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        node: str,
+        url: str,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self.node = node
         self._client = httpx.AsyncClient(
             base_url=url,
-            headers=HEADERS,
+            headers={**HEADERS, **(headers or {})},
             timeout=TIMEOUT,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=4, keepalive_expiry=15.0),
             trust_env=False,  # a proxy in the environment must not see node traffic

@@ -47,6 +47,7 @@ class Command(SchedulerCommand):
         adding.add_argument(
             "--kv-type", choices=Node.KvType.values, default="f16", help="Its OLLAMA_KV_CACHE_TYPE."
         )
+        adding.add_argument("--agent", default="", help="Where `manage.py agent` runs on its machine.")
         adding.add_argument("--note", default="")
         removing = actions.add_parser("remove", help="Remove a node from the table; it goes on running.")
         removing.add_argument("name")
@@ -120,6 +121,7 @@ def _new_node(options: dict[str, Any]) -> Node:
         slots=options["slots"],
         vram_bytes=options["vram"],
         kv_type=options["kv_type"],
+        agent_url=options["agent"],
         note=options["note"],
     )
     node.full_clean()
@@ -138,7 +140,7 @@ def tell(action: str, node: Node, *, before: dict[str, Any], after: dict[str, An
 
 def facts(node: Node) -> dict[str, Any]:
     """What an operator decides about a node."""
-    names = ("name", "url", "enabled", "draining", "slots", "vram_bytes", "kv_type", "note")
+    names = ("name", "url", "enabled", "draining", "slots", "vram_bytes", "kv_type", "agent_url", "note")
     return {name: getattr(node, name) for name in names}
 
 
@@ -181,4 +183,6 @@ def described(node: Node, seen: Health, held: int) -> dict[str, Any]:
         "vram_total_bytes": node.vram_total,
         "answer_s": seen.seconds,
         "last_seen_at": node.last_seen_at,
+        "gpus": node.gpus,
+        "gpus_at": node.gpus_at,
     }
