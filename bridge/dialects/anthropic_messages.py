@@ -82,7 +82,7 @@ class _Blocks:
         return "\n".join(self.texts)
 
     def _block(self, block: Object, where: str) -> None:
-        kind = block.get("type")
+        kind = fields.string(block, "type", f"{where}.") or ""
         if kind == "text":
             self.texts.append(_text(block, "text", where))
         elif kind == "thinking":
@@ -95,7 +95,7 @@ class _Blocks:
             self.results.append((block, where))
         elif kind == "document":
             self.texts.append(_document(block, where))
-        elif kind not in _SILENT and not str(kind).endswith("_tool_result"):
+        elif kind not in _SILENT and not kind.endswith("_tool_result"):
             raise BadRequest(f"{where}.type takes {_KNOWN}", param=f"{where}.type")
 
 

@@ -18,10 +18,9 @@ _LONGEST = 40  # characters; keeps the match and the sum cheap
 def seconds(text: str) -> float:
     """'1h30m' as seconds, infinity when negative. Raises ValueError."""
     if len(text) > _LONGEST or not _WHOLE.fullmatch(text):
-        raise ValueError(text)
-    if text.startswith("-") and text.strip("-+0"):
-        return float("inf")
-    return sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(text))
+        raise ValueError(f"not a duration: {text[:_LONGEST]}")
+    total = sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(text))
+    return float("inf") if total and text.startswith("-") else total
 
 
 def keep_alive(body: fields.Object) -> float | None:

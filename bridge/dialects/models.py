@@ -15,7 +15,7 @@ class Model:
     """One model as a key sees it."""
 
     name: str
-    modified_at: datetime  # aware
+    modified_at: datetime | None = None  # aware; None: unknown
     size: int = 0  # bytes on disk
     digest: str = ""  # sha256 of the manifest, no prefix
     details: Mapping[str, Any] = field(default_factory=dict)  # as a node reports them
@@ -78,7 +78,7 @@ def _openai(model: Model) -> dict[str, Any]:
     return {
         "id": model.name,
         "object": "model",
-        "created": int(model.modified_at.timestamp()),
+        "created": int(model.modified_at.timestamp()) if model.modified_at else 0,
         "owned_by": namespace or "library",
         "type": "model",
         "display_name": model.name,
@@ -113,5 +113,7 @@ def _resident(resident: Resident) -> dict[str, Any]:
     }
 
 
-def _rfc3339(at: datetime) -> str:
+def _rfc3339(at: datetime | None) -> str:
+    if at is None:
+        return "0001-01-01T00:00:00Z"  # Go's zero time: what a node writes, and clients can read
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -62,7 +62,7 @@ def embed(payload: bytes) -> Inner:
     """POST /api/embed. No input: load or unload."""
     body = fields.parse(payload)
     given = body.get("input")
-    texts = [given] if isinstance(given, str) else given or []
+    texts = [given] if isinstance(given, str) else [] if given is None else given
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise BadRequest("invalid input type: input takes a string or an array of strings", param="input")
     inner = _inner("embed", body, empty=given in (None, "", []))

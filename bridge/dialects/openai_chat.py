@@ -64,8 +64,8 @@ def top_logprobs(body: Object) -> int:
 
 def answer_format(of: Object | None, where: str) -> Any:
     """A node's `format`: None for text, "json", or a JSON schema. Chat nests the schema once deeper."""
-    kind = of.get("type", "text") if of else "text"
-    if of is None or kind == "text":
+    kind = fields.string(of, "type", f"{where}.") if of else None
+    if of is None or kind in (None, "text"):
         return None
     if kind == "json_object":
         return "json"

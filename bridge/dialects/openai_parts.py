@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bridge.dialects import fields, media
 from bridge.dialects.fields import Object
 from bridge.dialects.inner import BadRequest
@@ -31,7 +29,7 @@ def read(content: object, where: str) -> tuple[str, list[str]]:
         inside = f"{where}[{at}]"
         if not isinstance(part, dict):
             raise fields.refuse(inside, "an object", part)
-        kind = part.get("type")
+        kind = fields.string(part, "type", f"{inside}.") or ""
         if kind in _TEXTS:
             key = _TEXTS[kind]
             text = fields.string(part, key, f"{inside}.")
@@ -43,7 +41,7 @@ def read(content: object, where: str) -> tuple[str, list[str]]:
     return "\n".join(texts), images
 
 
-def _medium(part: Object, kind: Any, where: str) -> str:
+def _medium(part: Object, kind: str, where: str) -> str:
     if kind in ("image_url", "input_image"):
         return _image(part, where)
     if kind == "input_audio":

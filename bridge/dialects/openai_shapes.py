@@ -109,10 +109,11 @@ def logprobs(reply: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _token(token: dict[str, Any]) -> dict[str, Any]:
+    logprob, raw = token.get("logprob"), token.get("bytes")
     return {
         "token": node_lines.text(token, "token"),
-        "logprob": token.get("logprob", 0.0),
-        "bytes": token.get("bytes"),
+        "logprob": logprob if type(logprob) in (int, float) else 0.0,
+        "bytes": raw if isinstance(raw, list) and all(type(byte) is int for byte in raw) else None,
     }
 
 

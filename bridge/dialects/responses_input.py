@@ -47,7 +47,7 @@ class _Reader:
         self._thinking = ""  # of a reasoning item, until the message or call that it led to
 
     def item(self, item: Object, where: str) -> None:
-        kind = item.get("type") or ("message" if "role" in item else None)
+        kind = fields.string(item, "type", f"{where}.") or ("message" if "role" in item else None)
         if kind == "message":
             self._message(item, where)
         elif kind == "function_call":

@@ -57,15 +57,20 @@ class Response(Answer):
 
     def failure(self, failure: Failure) -> bytes:
         """`response.failed` is the protocol's own end; official clients raise on the `error` after it."""
+        begun = b"" if self._sequence else self.start()  # clients expect the response to be created first
         code = "rate_limit_exceeded" if failure.status == 429 else "server_error"
         error = {"code": code, "message": failure.message}
         failed = self._event("response.failed", response=self._response("failed", None, error=error))
-        return failed + self._event(
-            "error",
-            code=failure.code or failure.kind,
-            message=failure.message,
-            param=failure.param,
-            error=openai_shapes.error(failure, self._request_id),
+        return (
+            begun
+            + failed
+            + self._event(
+                "error",
+                code=failure.code or failure.kind,
+                message=failure.message,
+                param=failure.param,
+                error=openai_shapes.error(failure, self._request_id),
+            )
         )
 
     def whole(self, body: bytes) -> bytes:
