@@ -91,6 +91,7 @@ class Worker:
             ("demand", self._follow_demand),
             ("operators", self._follow_operators),
             ("catalogue", self._sync_catalogue),
+            ("gpus", self._look_at_gpus),
             ("rounds", self._rounds),
         ):
             self._supervisor.run(name, work)
@@ -151,6 +152,12 @@ class Worker:
             if self._leads():
                 await self._source.sync()
             await asyncio.sleep(self._pace.sync_s if self._leads() else self._pace.standby_s)
+
+    async def _look_at_gpus(self) -> None:
+        while True:
+            if self._leads():
+                await self._source.look_at_gpus()
+            await asyncio.sleep(self._pace.gpus_s if self._leads() else self._pace.standby_s)
 
     async def _rounds(self) -> None:
         while True:

@@ -11,7 +11,7 @@ from django.core.validators import RegexValidator
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
-from scheduler.models.revision import Revised, RevisedQuerySet
+from scheduler.models.revision import Revised, RevisedQuerySet, Revision
 
 MOST_SLOTS = 256
 OLLAMA_PORT = 11434
@@ -203,7 +203,10 @@ class Node(Revised):
 
     def read_gpus(self, gpus: list[dict[str, Any]], at: datetime) -> None:
         """Keep the newest readings of the node's GPUs (scheduler.gpus.Gpu as JSON)."""
+        before = self.vram_total
         self._set(gpus=gpus, gpus_at=at)
+        if self.vram_total != before:  # a reading says nothing new; what the node has in all does
+            Revision.objects.bump(self.topic)
 
     def _move(self, before: Sequence[str], state: str, reason: str) -> None:
         """Enter a state from one of those before; another process may have judged the node meanwhile."""

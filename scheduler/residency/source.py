@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
+
+from django.conf import settings
+from django.utils import timezone
 
 from scheduler import catalogue
 from scheduler.database_thread import DatabaseThread
-from scheduler.models import OperatorRequest
+from scheduler.gpus import Gpu, GpuReader, GpuSources, local_provider
+from scheduler.models import Node, OperatorRequest
 from scheduler.residency import rows
 from scheduler.residency.rows import Rows
 
@@ -33,6 +38,9 @@ class Source(Protocol):
     async def sync(self) -> None:
         """Make the catalogue equal to what the nodes hold."""
 
+    async def look_at_gpus(self) -> None:
+        """Read the GPUs of all nodes, so that `readings` has something new."""
+
     async def aclose(self) -> None: ...
 
 
@@ -41,6 +49,7 @@ class DatabaseSource:
 
     def __init__(self) -> None:
         self._thread = DatabaseThread("scheduler-rows")
+        self._gpus: GpuSources | None = None
 
     async def rows(self, known: int | None) -> Rows | None:
         return await self._thread.run(lambda: None if known == rows.revision() else rows.read())
@@ -57,5 +66,23 @@ class DatabaseSource:
     async def sync(self) -> None:
         await catalogue.sync()
 
+    async def look_at_gpus(self) -> None:
+        if self._gpus is None:
+            provider = await asyncio.to_thread(local_provider)
+            self._gpus = GpuSources(GpuReader(provider), token=settings.AGENT_TOKEN)
+        nodes = await self._thread.run(lambda: list(Node.objects.enabled()))
+        found = await self._gpus.read_all(nodes)
+        await self._thread.run(keep, nodes, found)
+
     async def aclose(self) -> None:
+        if self._gpus is not None:
+            await self._gpus.aclose()
         await self._thread.aclose()
+
+
+def keep(nodes: Sequence[Node], found: Mapping[str, Sequence[Gpu]]) -> None:
+    """Write the readings into the nodes' rows. A node without one keeps its last, which grows old."""
+    now = timezone.now()
+    for node in nodes:
+        if node.name in found:
+            node.read_gpus([gpu.as_json() for gpu in found[node.name]], now)

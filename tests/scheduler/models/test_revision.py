@@ -36,6 +36,7 @@ def test_a_topic_begins_at_zero_and_counts() -> None:
         lambda node: PinningPolicy.objects.create(name="p", model="*"),
         lambda node: node.saw(version="0.33.0"),
         lambda node: node.missed("silent"),
+        lambda node: node.read_gpus([{"total": 80, "free": 60}], timezone.now()),
         lambda node: node.become(Node.State.QUARANTINED, "its loads hang"),
         lambda node: node.copies.create(
             model=CatalogModel(name="m", pk=1), digest="d", size_bytes=1, seen_at=timezone.now()
@@ -55,9 +56,10 @@ def test_observations_move_nothing() -> None:
     node.saw(version="0.33.0")
     model = CatalogModel.objects.create(name="m:latest")
     node.copies.create(model=model, digest="d", size_bytes=1, seen_at=timezone.now())
+    node.read_gpus([{"total": 80, "free": 60}], timezone.now())
     before = number()
     node.saw(version="0.33.0")
-    node.read_gpus([], timezone.now())
+    node.read_gpus([{"total": 80, "free": 50}], timezone.now())
     ModelOnNode.objects.update(seen_at=timezone.now())
     Node.objects.filter(name="nobody").update(enabled=False)
     assert number() == before

@@ -94,6 +94,8 @@ class Table:
     async def run(self, work: Callable[[], T]) -> T:
         return work()
 
+    async def look_at_gpus(self) -> None: ...
+
     async def sync(self) -> None:
         pass
 
