@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 MIB = 2**20
 GIB = 2**30
@@ -26,7 +27,7 @@ class Config:
         60.0  # a line waits this long before a busy resident drains for it (scheduling: 37 s p99)
     )
     priority_s: float = 30.0  # a class of priority counts as so much waiting, so that none starves
-    min_residency_s: float = 5.0  # a resident is left alone this long after its load, against thrash
+    min_residency_s: float = 2.0  # a resident is left alone this long after its load, against thrash
 
     # -- replicas
     replica_factor: float = 2.0  # replicate when the line's predicted wait exceeds so many load times
@@ -36,6 +37,7 @@ class Config:
 
     # -- eviction
     horizons_s: tuple[float, ...] = (60.0, 300.0)  # chance of reuse is summed over these (scheduling: EV)
+    eviction: Literal["regret", "order"] = "regret"  # order: by chance of reuse alone; LRU without a forecast
     exact_victims: int = 10  # cheapest subset is exact up to so many candidates, greedy above
     retire_idle_s: float | None = None  # evict what nobody used this long; None: VRAM at rest costs nothing
 
@@ -51,12 +53,14 @@ class Config:
     service_s: float = 10.0  # seconds a request holds a seat, until measured
 
     # -- prefetch
-    prefetch: bool = True
+    prefetch: Literal["value", "confidence", "off"] = "value"  # confidence: the original rule, 0.6
     prefetch_shadow: bool = False  # decide and score, but do not act
     prefetch_margin: float = 3.0  # gain must exceed so many times the harm (scheduling: waste 23 % -> 15 %)
     prefetch_chance: float = 0.08  # below this chance nothing is prefetched
     prefetch_cost: float = 0.02  # of a load's seconds: what a load into free VRAM is taken to cost
-    prefetch_horizon_s: float = 30.0  # or three load times, whichever is longer
+    prefetch_horizon_s: float = 30.0  # doubled until it is three load times
+    prefetch_candidates: int = 8  # so many of the best are looked at in one round
+    prefetch_confidence: float = 0.6  # of the original rule
     waste_bound: float = 0.20  # share of wasted prefetches over the last 100 above which the margin rises
 
 

@@ -9,7 +9,8 @@ Candidates, in this order of exclusion:
 3. busy residents go only after draining (`busy=True` asks what to drain);
 4. a resident just loaded stays its minimum residency.
 Of the rest, the cheapest subset that frees enough: exact for up to `exact_victims`, else by regret per byte
-with the superfluous ones put back.
+with the superfluous ones put back. The original rule (least recently used first) is `eviction="order"`
+without a forecast.
 """
 
 from __future__ import annotations
@@ -45,17 +46,21 @@ def choose(
     count: int = 0,
     busy: bool = False,
     without: str | None = None,
+    horizons: tuple[float, ...] | None = None,
 ) -> Victims | None:
     """The cheapest residents, at least `count`, that free `bytes_wanted`; None if too few may go."""
     if bytes_wanted <= 0 and count <= 0:
         return NOBODY
+    horizons = horizons or view.config.horizons_s
     offers = [
-        (regret(view, r), packing.held(r, view.config), r.model)
+        (regret(view, r, horizons), packing.held(r, view.config), r.model)
         for r in view.on(node.name)
         if r.model != without and may_go(view, r, for_model=for_model, busy=busy)
     ]
     if sum(offer[1] for offer in offers) < bytes_wanted or len(offers) < count:
         return None
+    if view.config.eviction == "order":
+        return _in_order(offers, bytes_wanted, count)
     if len(offers) <= view.config.exact_victims:
         return _exact(offers, bytes_wanted, count)
     return _greedy(offers, bytes_wanted, count)
@@ -71,11 +76,13 @@ def may_go(view: View, resident: Resident, *, for_model: str, busy: bool = False
     return view.now - resident.loaded_at >= view.config.min_residency_s or not resident.accepting  # 4
 
 
-def regret(view: View, resident: Resident) -> float:
+def regret(view: View, resident: Resident, horizons: tuple[float, ...]) -> float:
     """Seconds that evicting this resident is expected to cost."""
+    if view.config.eviction == "order":
+        return chance(view, resident, horizons[0])
     node, model = view.state.nodes[resident.node], view.state.models.get(resident.model)
     load_s = resident.load_s if model is None else view.load_s(node, model)
-    worth = sum(chance(view, resident, h) for h in view.config.horizons_s) * (load_s or 1.0)
+    worth = sum(chance(view, resident, h) for h in horizons) * (load_s or 1.0)
     worth *= REPLICA_WORTH if len(view.by_model[resident.model]) > 1 else 1.0
     return worth + resident.in_flight * BUSY_WORTH * view.service_s(resident.model)
 
@@ -121,6 +128,16 @@ def _greedy(offers: list[Offer], wanted: int, count: int) -> Victims:
         if freed - offer[1] >= wanted and len(chosen) > count:
             chosen.remove(offer)
             freed -= offer[1]
+    return _victims(chosen)
+
+
+def _in_order(offers: list[Offer], wanted: int, count: int) -> Victims:
+    """The least likely to be used again first, whatever their size; LRU where nothing is forecast."""
+    chosen: list[Offer] = []
+    for offer in sorted(offers, key=lambda o: (o[0], o[2])):
+        if sum(o[1] for o in chosen) >= wanted and len(chosen) >= count:
+            break
+        chosen.append(offer)
     return _victims(chosen)
 
 

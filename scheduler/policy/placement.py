@@ -47,14 +47,23 @@ def options(view: View, model: Model, num_ctx: int, *, waiting: int = 1, busy: b
 
 
 def on(
-    view: View, node: Node, model: Model, num_ctx: int, *, waiting: int = 1, busy: bool = False
+    view: View,
+    node: Node,
+    model: Model,
+    num_ctx: int,
+    *,
+    waiting: int = 1,
+    busy: bool = False,
+    horizons: tuple[float, ...] | None = None,
 ) -> Option | None:
     """How `model` would come onto `node`; None when it does not fit there now."""
     bytes_needed = need(view, node, model, num_ctx)
     short, surplus = bytes_needed - view.free(node), over_count(view, node)
     victims: Victims | None = NOBODY
     if short > 0 or surplus > 0:
-        victims = eviction.choose(view, node, short, for_model=model.name, count=surplus, busy=busy)
+        victims = eviction.choose(
+            view, node, short, for_model=model.name, count=surplus, busy=busy, horizons=horizons
+        )
     if victims is None:
         return None
     load_s = view.load_s(node, model)

@@ -115,9 +115,17 @@ def _cold(view: View, model: Model, line: Line, num_ctx: int) -> list[Decision]:
         return [Wait(model=model.name, until=None, eta_s=None, reason="A resident drains for it.")]
     bound = line.since + view.config.line_bound_s
     if view.now < bound:  # 9
-        reason = f"What is in the way is busy; it drains after {view.config.line_bound_s:.0f} s of waiting."
-        return [Wait(model=model.name, until=bound, eta_s=None, reason=reason)]
+        reason = f"What is in the way is in use; it drains after {view.config.line_bound_s:.0f} s of waiting."
+        until = min(bound, _settled_at(view))
+        return [Wait(model=model.name, until=until, eta_s=None, reason=reason)]
     return drain(view, model, num_ctx, f"{model.name} has waited {waited:.1f} s.")  # 8
+
+
+def _settled_at(view: View) -> float:
+    """When the next idle resident will have stayed its minimum residency."""
+    least = view.config.min_residency_s
+    ends = (r.loaded_at + least for r in view.state.residents.values() if not r.in_flight)
+    return min((end for end in ends if end > view.now), default=float("inf"))
 
 
 def drain(

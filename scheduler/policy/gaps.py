@@ -1,0 +1,54 @@
+"""Gaps between events as a histogram with half-octave bins, from 1 second to 9 days."""
+
+from __future__ import annotations
+
+from math import log2
+
+BINS = 40  # bin b holds gaps of 2^(b/2) to 2^((b+1)/2) seconds; the first also what is shorter
+HALVE_AT = 400  # older gaps count half once so many are held, so that habits may change
+
+
+class Gaps:
+    """How long it took until the next event, the past forgotten slowly."""
+
+    __slots__ = ("_below", "counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0.0] * BINS
+        self.total = 0.0
+        self._below: list[float] | None = None  # cumulative counts, made when asked for
+
+    def add(self, gap_s: float) -> None:
+        position = int(2 * log2(gap_s)) if gap_s > 1 else 0
+        self.counts[min(position, BINS - 1)] += 1
+        self.total += 1
+        self._below = None
+        if self.total >= HALVE_AT:
+            self.counts = [c / 2 for c in self.counts]
+            self.total /= 2
+
+    def within(self, gap_s: float) -> float:
+        """How many of the gaps were at most `gap_s` seconds long, interpolated within the bin."""
+        if self._below is None:
+            below, running = [0.0], 0.0
+            for count in self.counts:
+                running += count
+                below.append(running)
+            self._below = below
+        position = 2 * log2(gap_s) if gap_s > 1 else 0.0
+        whole = int(position)
+        if whole >= BINS:
+            return self.total
+        return self._below[whole] + (position - whole) * self.counts[whole]
+
+
+def chance(own: Gaps, prior: Gaps, weight: float, elapsed_s: float, horizon_s: float) -> float:
+    """Probability that the next event comes within `horizon_s`, none having come for `elapsed_s`.
+
+    `prior` counts like `weight` gaps of our own.
+    """
+    scale = weight / prior.total if prior.total else 0.0
+    now = own.within(elapsed_s) + scale * prior.within(elapsed_s)
+    then = own.within(elapsed_s + horizon_s) + scale * prior.within(elapsed_s + horizon_s)
+    left = own.total + scale * prior.total - now
+    return (then - now) / left if left > 1e-9 else 0.0
