@@ -9,6 +9,8 @@ from django.db import models
 from scheduler.models.node import MOST_SLOTS, Node
 from scheduler.models.revision import Revised, RevisedQuerySet
 from scheduler.policy.names import BadName, normalise
+from scheduler.policy.shape import NeedsVerbose, Shape
+from scheduler.policy.shape import read as read_shape
 
 # Families that Ollama runs with one slot whatever OLLAMA_NUM_PARALLEL says (server/sched.go, load).
 SERIAL_FAMILIES = frozenset(
@@ -205,3 +207,11 @@ class ModelOnNode(Revised):
 
     def __str__(self) -> str:
         return f"{self.model} on {self.node}"
+
+    @property
+    def shape(self) -> Shape | None:
+        """From /api/show; None where its numbers are not enough, then the weights alone are counted."""
+        try:
+            return read_shape(self.show.get("model_info", {}), vision="vision" in self.capabilities)
+        except (NeedsVerbose, KeyError):
+            return None

@@ -9,7 +9,11 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from scheduler.models import windows as weekly
+from scheduler.models.pin_fit import contradictions_of
 from scheduler.models.revision import Revised, RevisedQuerySet
+from scheduler.policy.pins import Policy
+
+MOST_PROBLEMS = 3  # sentences that an operator is shown at once
 
 
 class PinningPolicyQuerySet(RevisedQuerySet["PinningPolicy"]):
@@ -67,15 +71,42 @@ class PinningPolicy(Revised):
             weekly.check(self.windows)
         except weekly.BadWindow as error:
             raise ValidationError({"windows": str(error)}) from None
+        if self.enabled:
+            self._clean_fit()
+
+    def _clean_fit(self) -> None:
+        """Refuse what cannot be kept beside the other policies in force."""
+        others = PinningPolicy.objects.filter(enabled=True).exclude(pk=self.pk)
+        problems = contradictions_of(self.as_policy(), [other.as_policy() for other in others])
+        if problems:
+            raise ValidationError(
+                [*problems[:MOST_PROBLEMS], "Make room, lower what is wanted, or choose other windows."]
+            )
 
     def holds(self, at: datetime) -> bool:
         """Whether a window is open at this (aware) moment."""
-        return weekly.covers(self.windows, at.astimezone(ZoneInfo(self.time_zone)))
+        return self.as_policy().is_open(at.timestamp())
+
+    @property
+    def pattern(self) -> str:
+        """What matches catalogue names; a name without a tag means :latest."""
+        return self.model if ":" in self.model or "*" in self.model else f"{self.model}:latest"
+
+    def as_policy(self) -> Policy:
+        """The value that scheduler.policy works with."""
+        return Policy(
+            name=self.name,
+            model=self.pattern,
+            nodes=() if self.nodes == "*" else (self.nodes,),
+            min_replicas=self.min_replicas,
+            priority=self.priority,
+            windows=weekly.minutes(self.windows),
+            zone=self.time_zone,
+        )
 
     def models_among(self, names: Iterable[str]) -> list[str]:
-        """The catalogue names that the policy means; a name without a tag means :latest."""
-        pattern = self.model if ":" in self.model or "*" in self.model else f"{self.model}:latest"
-        return [name for name in names if fnmatchcase(name, pattern)]
+        """The catalogue names that the policy means."""
+        return [name for name in names if fnmatchcase(name, self.pattern)]
 
     def nodes_among(self, names: Iterable[str]) -> list[str]:
         return [name for name in names if fnmatchcase(name, self.nodes)]

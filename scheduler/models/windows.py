@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
+
+from scheduler.policy.pins import MINUTES_A_DAY, MINUTES_A_WEEK, Window
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
-MINUTES_A_DAY = 24 * 60
 
 
 class BadWindow(ValueError):
@@ -40,20 +40,21 @@ def _check_one(window: object) -> None:
         raise BadWindow("A window that starts when it ends says nothing; use 00:00 to 24:00 for a whole day.")
 
 
-def covers(windows: Sequence[Mapping[str, Any]], at: datetime) -> bool:
-    """Whether one of the windows holds at this local time; no windows: always."""
-    return not windows or any(_covers(window, at) for window in windows)
+def minutes(windows: Sequence[Mapping[str, Any]]) -> tuple[Window, ...]:
+    """The stretches of the week that they mean, one for each day named."""
+    return tuple(
+        _stretch(DAYS.index(day), _minute(window["from"]), _minute(window["to"]))
+        for window in windows
+        for day in window["days"]
+    )
 
 
-def _covers(window: Mapping[str, Any], at: datetime) -> bool:
-    start, end = _minutes(window["from"]), _minutes(window["to"])
-    now = at.hour * 60 + at.minute
-    today, yesterday = DAYS[at.weekday()], DAYS[at.weekday() - 1]
-    if start < end:
-        return today in window["days"] and start <= now < end
-    return (today in window["days"] and now >= start) or (yesterday in window["days"] and now < end)
+def _stretch(day: int, start: int, end: int) -> Window:
+    length = end - start if start < end else end - start + MINUTES_A_DAY
+    begins = day * MINUTES_A_DAY + start
+    return Window(start=begins % MINUTES_A_WEEK, end=(begins + length) % MINUTES_A_WEEK)
 
 
-def _minutes(clock: str) -> int:
+def _minute(clock: str) -> int:
     hours, minutes = clock.split(":")
     return int(hours) * 60 + int(minutes)

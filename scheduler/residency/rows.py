@@ -13,7 +13,6 @@ from django.conf import settings
 from scheduler.models import CATALOGUE, CatalogModel, Measurement, ModelOnNode, Node, PinningPolicy, Revision
 from scheduler.models.catalog import SERIAL_FAMILIES
 from scheduler.models.digests import Copy, canonical
-from scheduler.policy import shape
 from scheduler.policy.names import is_cloud
 from scheduler.policy.state import Footprint, Measured, Model, Pin
 
@@ -136,20 +135,12 @@ def model_of(model: CatalogModel, copies: list[ModelOnNode], nodes: Mapping[int,
         name=model.name,
         digests={copy.node: copy.digest for copy in held},
         weights_bytes=original.size_bytes,
-        shape=shape_of(original),
+        shape=original.shape,
         trained_ctx=model.largest_ctx,
         num_ctx=model.default_ctx,
         buckets=tuple(model.buckets),
         max_slots=1 if serial else model.slots,
     )
-
-
-def shape_of(copy: ModelOnNode) -> shape.Shape | None:
-    """From /api/show; None where its numbers are not enough, then the weights alone are counted."""
-    try:
-        return shape.read(copy.show.get("model_info", {}), vision="vision" in copy.capabilities)
-    except (shape.NeedsVerbose, KeyError):
-        return None
 
 
 def footprints(measured: Iterable[Measurement]) -> dict[Footprint, Measured]:
