@@ -13,13 +13,18 @@ from bridge.dialects.inner import Inner
 
 PING = sse.named(b"ping", b'{"type":"ping"}')
 
+_TEXT_HEAD = (
+    b"event: content_block_delta\n"
+    b'data: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":'
+)
+
 _BYTES_PER_TOKEN = 4  # an estimate for the first event; the last one has the node's count
 
 
 class Message(Answer):
     """A stream is a list of blocks, one open at a time: thinking, text, tool use."""
 
-    __slots__ = ("_called", "_estimate", "_head", "_index", "_open", "_request_id")
+    __slots__ = ("_called", "_estimate", "_head", "_index", "_open", "_request_id", "_text_head")
 
     def __init__(self, inner: Inner, *, request_id: str, created: int) -> None:
         super().__init__(inner)
@@ -33,6 +38,7 @@ class Message(Answer):
         self._estimate = max(1, inner.prompt_bytes // _BYTES_PER_TOKEN)
         self._index = 0  # of the open block, or of the next one
         self._open = ""  # kind of the open block
+        self._text_head = b""  # of a delta of the open block, where it is text
         self._called = 0  # tool calls sent
 
     def start(self) -> bytes:
@@ -51,6 +57,8 @@ class Message(Answer):
 
     def event(self, line: bytes) -> bytes:
         reply = node_lines.parse(line)
+        if self._open == "text" and (plain := node_lines.plain(reply)):
+            return self._text_head + orjson.dumps(plain) + b"}}\n\n"
         message = node_lines.message(reply)
         out = b""
         if thought := node_lines.text(message, "thinking"):
@@ -103,6 +111,7 @@ class Message(Answer):
             return b""
         out = self._close()
         self._open = kind
+        self._text_head = _TEXT_HEAD % self._index
         return out + _event("content_block_start", index=self._index, content_block={"type": kind, **empty})
 
     def _delta(self, kind: str, key: str, text: str) -> bytes:

@@ -15,16 +15,29 @@ def parse(line: bytes) -> dict[str, Any]:
         reply = orjson.loads(line)
     except orjson.JSONDecodeError:
         raise NodeFault("the node sent a line that is not JSON", kind="node_garbage") from None
-    return checked(reply)
-
-
-def checked(reply: object) -> dict[str, Any]:
-    """A parsed line that is an object and no error. Raises NodeFault."""
     if not isinstance(reply, dict):
         raise NodeFault("the node sent a line that is not a JSON object", kind="node_garbage")
     if "error" in reply:
         raise NodeFault(_text(reply["error"]), kind="node_error")
     return reply
+
+
+def plain(reply: dict[str, Any]) -> str:
+    """The text of a chat line that has text and nothing else to say; empty for every other line."""
+    try:
+        message = reply["message"]
+        text = message["content"]
+        if (
+            type(text) is str
+            and reply["done"] is False
+            and "thinking" not in message
+            and "tool_calls" not in message
+            and "logprobs" not in reply
+        ):
+            return text
+    except (KeyError, TypeError):
+        pass
+    return ""
 
 
 def dumps(value: object) -> bytes:

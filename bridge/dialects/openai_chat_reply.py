@@ -11,8 +11,6 @@ from bridge.dialects.answer import Answer
 from bridge.dialects.failure import Failure
 from bridge.dialects.inner import Inner
 
-_loads, _dumps = orjson.loads, orjson.dumps
-
 
 class ChatCompletion(Answer):
     """One chunk for each line of text, with everything but the text prepared once."""
@@ -40,7 +38,7 @@ class ChatCompletion(Answer):
             "model": inner.model,
             "system_fingerprint": openai_shapes.FINGERPRINT,
         }
-        self._head = b"data: " + _dumps(self._same)[:-1] + b',"choices":[{"index":0,"delta":'
+        self._head = b"data: " + orjson.dumps(self._same)[:-1] + b',"choices":[{"index":0,"delta":'
         self._text_head = self._head + b'{"content":'
         self._tail = b',"finish_reason":null}]}\n\n'
         self._text_tail = b"}" + self._tail
@@ -48,23 +46,10 @@ class ChatCompletion(Answer):
         self._calls = 0  # tool calls sent
 
     def event(self, line: bytes) -> bytes:
-        # For a plain line of text nothing is called but the JSON library.
-        try:
-            reply = _loads(line)
-            message = reply["message"]
-            text = message["content"]
-            if (
-                self._begun
-                and text
-                and type(text) is str
-                and len(message) == 2
-                and len(reply) == 4
-                and reply["done"] is False
-            ):
-                return self._text_head + _dumps(text) + self._text_tail
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            return self._unusual(node_lines.parse(line))
-        return self._unusual(node_lines.checked(reply))
+        reply = node_lines.parse(line)
+        if self._begun and (text := node_lines.plain(reply)):
+            return self._text_head + orjson.dumps(text) + self._text_tail
+        return self._unusual(reply)
 
     def failure(self, failure: Failure) -> bytes:
         return openai_shapes.failed_stream(failure, self._request_id)
@@ -85,7 +70,7 @@ class ChatCompletion(Answer):
             "finish_reason": openai_shapes.finish_reason(counts.done_reason, called=bool(calls)),
             "logprobs": logprobs(reply),
         }
-        return _dumps(self._same | {"choices": [choice], "usage": openai_shapes.usage(counts)})
+        return orjson.dumps(self._same | {"choices": [choice], "usage": openai_shapes.usage(counts)})
 
     def _unusual(self, reply: dict[str, Any]) -> bytes:
         """The first line, the last, and those with reasoning, tool calls or logprobs."""
@@ -110,8 +95,8 @@ class ChatCompletion(Answer):
             self._begun = True
             delta = {"role": "assistant"} | delta
         if found:
-            return self._head + _dumps(delta) + b',"logprobs":' + _dumps(found) + self._tail
-        return self._head + _dumps(delta) + self._tail
+            return self._head + orjson.dumps(delta) + b',"logprobs":' + orjson.dumps(found) + self._tail
+        return self._head + orjson.dumps(delta) + self._tail
 
     def _last(self, reply: dict[str, Any]) -> bytes:
         counts = self._end(reply)
@@ -119,7 +104,7 @@ class ChatCompletion(Answer):
         reason = openai_shapes.finish_reason(counts.done_reason, called=self._calls > 0)
         out = first + self._head + b'{},"finish_reason":"' + reason.encode() + b'"}]}\n\n'
         if self._include_usage:
-            out += sse.data(_dumps(self._same | {"choices": [], "usage": openai_shapes.usage(counts)}))
+            out += sse.data(orjson.dumps(self._same | {"choices": [], "usage": openai_shapes.usage(counts)}))
         return out + sse.DONE
 
 

@@ -43,6 +43,9 @@ class Response(Answer):
 
     def event(self, line: bytes) -> bytes:
         reply = node_lines.parse(line)
+        grown = self._open
+        if grown is not None and grown.kind == "message" and (plain := node_lines.plain(reply)):
+            return self._plain(grown, plain)
         message = node_lines.message(reply)
         out = b""
         if thought := node_lines.text(message, "thinking"):
@@ -99,6 +102,13 @@ class Response(Answer):
         out += self._close(status)
         response = self._response(status, responses_shapes.usage(counts))
         return out + self._event(f"response.{status}", response=response)
+
+    def _plain(self, grown: _Growing, text: str) -> bytes:
+        """A delta of text alone, as _grow would write it."""
+        grown.texts.append(text)
+        number = self._sequence
+        self._sequence += 1
+        return grown.text_head + b'"sequence_number":%d,"delta":%b}\n\n' % (number, orjson.dumps(text))
 
     def _grow(self, kind: str, text: str, logprobs: list[dict[str, Any]]) -> bytes:
         """A delta of the open item, after the events that open it where it is not open yet."""
@@ -188,7 +198,7 @@ class Response(Answer):
 class _Growing:
     """An item whose text still grows."""
 
-    __slots__ = ("id", "index", "kind", "logprobs", "part_event", "place", "texts")
+    __slots__ = ("id", "index", "kind", "logprobs", "part_event", "place", "text_head", "texts")
 
     def __init__(
         self, kind: str, item_id: str, index: int, text: str, logprobs: list[dict[str, Any]]
@@ -201,6 +211,8 @@ class _Growing:
         within = "summary_index" if kind == "reasoning" else "content_index"
         self.place = {"item_id": item_id, "output_index": index, within: 0}
         self.part_event = f"{_SUMMARY}_part" if kind == "reasoning" else "response.content_part"
+        head = orjson.dumps({"type": "response.output_text.delta", **self.place, "logprobs": []})
+        self.text_head = b"event: response.output_text.delta\ndata: " + head[:-1] + b","
 
     def part(self) -> dict[str, Any]:
         text = "".join(self.texts)
