@@ -21,6 +21,7 @@ from scheduler.simulator.node import Node
 from scheduler.simulator.server import Application
 from scheduler.simulator.simulator import Behaviour, Simulator
 
+_IDLE_S = 86400  # Go's server keeps idle connections open
 DEFAULT_MODELS = "llama3.2=2,qwen3:8b=5.2,nomic-embed-text=0.27"
 
 
@@ -179,6 +180,8 @@ def run(args: argparse.Namespace) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=0,
+        timeout_keep_alive=_IDLE_S,
+        ws="none",
     )
     server = uvicorn.Server(config)
     host, port = listener.getsockname()[:2]

@@ -36,11 +36,10 @@ class _Over(Exception):
 
 async def serve(sim: Simulator, exchange: Exchange, job: Job) -> None:
     """Answer a generation, a load or an unload; a client that leaves cancels it."""
-    faulty = bool(sim.board.faults)
-    if faulty and await _refused_by_fault(sim, exchange, job):
-        return
-    reply = sim.driver.submit(job.request)
     try:
+        if sim.board.faults and await _refused_by_fault(sim, exchange, job):
+            return
+        reply = sim.driver.submit(job.request)
         if reply is None:
             exchange.watch()
             reply = await sim.driver.reply(job.request.id)
@@ -60,6 +59,7 @@ async def _refused_by_fault(sim: Simulator, exchange: Exchange, job: Job) -> boo
         await exchange.respond(503, JSON, job.framing.error(503, BUSY))
         return True
     if late := sim.board.take(("latency",), job.request.model):
+        exchange.watch()
         await sim.driver.sleep(late.value)
     return False
 

@@ -88,10 +88,12 @@ async def _hold_slot(sim: Simulator, exchange: Exchange, request: Request) -> St
     """Run the request on the node; None means that there was nothing to embed, or that it was refused."""
     driver = sim.driver
     fault = sim.board.take(_FAULTS, request.model) if sim.board.faults else None
-    if late := sim.board.take(("latency",), request.model) if sim.board.faults else None:
-        await driver.sleep(late.value)
-    reply = driver.submit(request)
+    late = sim.board.take(("latency",), request.model) if sim.board.faults else None
     try:
+        if late is not None:
+            exchange.watch()
+            await driver.sleep(late.value)
+        reply = driver.submit(request)
         if reply is None or fault is not None:
             exchange.watch()
         reply = reply or await driver.reply(request.id)
