@@ -77,7 +77,6 @@ class Message(Answer):
 
     def whole(self, body: bytes) -> bytes:
         reply = node_lines.parse(body)
-        counts = self._end_whole(reply)
         message = node_lines.message(reply)
         content: list[dict[str, Any]] = []
         if thought := node_lines.text(message, "thinking"):
@@ -89,6 +88,7 @@ class Message(Answer):
             {"type": "tool_use", **block, "input": orjson.Fragment(block["input"])}
             for block in self._tools(message)
         ]
+        counts = self._end_whole(reply)
         end = {
             "content": content,
             "stop_reason": anthropic_shapes.stop_reason(counts.done_reason, called=self._called > 0),

@@ -56,10 +56,10 @@ class ChatCompletion(Answer):
 
     def whole(self, body: bytes) -> bytes:
         reply = node_lines.parse(body)
-        counts = self._end_whole(reply)
         message = node_lines.message(reply)
         content = node_lines.text(message, "content")
         calls = openai_shapes.tool_calls(message, self._request_id)
+        counts = self._end_whole(reply)
         answer: dict[str, Any] = {"role": "assistant", "content": content if content or not calls else None}
         answer |= reasoning(node_lines.text(message, "thinking"))
         if calls:

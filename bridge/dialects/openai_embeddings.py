@@ -78,23 +78,27 @@ class EmbeddingList(Answer):
         vectors = reply.get("embeddings")
         if not isinstance(vectors, list):
             raise NodeFault("the node's reply has no embeddings", kind="node_garbage")
-        counts = self._end(reply)
         data = [
-            {"object": "embedding", "index": at, "embedding": base64(vector) if self._base64 else vector}
+            {"object": "embedding", "index": at, "embedding": self._encoded(vector)}
             for at, vector in enumerate(vectors)
         ]
+        counts = self._end(reply)
         usage = {"prompt_tokens": counts.prompt_tokens, "total_tokens": counts.prompt_tokens}
         return orjson.dumps({"object": "list", "data": data, "model": self._model, "usage": usage})
 
+    def _encoded(self, vector: object) -> str | list[float]:
+        if isinstance(vector, list):
+            try:
+                packed = array("f", vector)  # also the cheapest look at whether all of them are numbers
+            except TypeError:
+                pass
+            else:
+                return base64(packed) if self._base64 else vector
+        raise NodeFault("the node sent an embedding that is no list of numbers", kind="node_garbage")
 
-def base64(vector: list[float]) -> str:
-    """Little-endian 32-bit floats as OpenAI's clients decode them. Raises NodeFault."""
-    try:
-        packed = array("f", vector)
-    except TypeError:
-        raise NodeFault(
-            "the node sent an embedding that is no list of numbers", kind="node_garbage"
-        ) from None
+
+def base64(packed: array[float]) -> str:
+    """Little-endian 32-bit floats, as OpenAI's clients decode them."""
     if sys.byteorder == "big":
         packed.byteswap()
     return b2a_base64(packed.tobytes(), newline=False).decode()

@@ -78,12 +78,12 @@ class Response(Answer):
 
     def whole(self, body: bytes) -> bytes:
         reply = node_lines.parse(body)
+        message = node_lines.message(reply)
+        calls = list(openai_shapes.calls(message))
         counts = self._end_whole(reply)
         status = _status(counts.done_reason)
-        message = node_lines.message(reply)
         if thought := node_lines.text(message, "thinking"):
             self._items.append(_Growing("reasoning", self._item_id("rs"), 0, thought, []).item("completed"))
-        calls = list(openai_shapes.calls(message))
         text = node_lines.text(message, "content")
         if text or not calls:
             logprobs = openai_shapes.logprobs(reply)

@@ -145,9 +145,12 @@ def test_what_is_no_reply_is_the_nodes_fault(path: str, raw: bytes) -> None:
 def test_arguments_nested_deeper_than_json_is_written_are_the_nodes_fault(path: str) -> None:
     calls = [{"function": {"name": "f", "arguments": "deep"}}]
     line = orjson.dumps(chat(tool_calls=calls, done="stop")).replace(b'"deep"', DEEP)
-    for take in (made(path).event, made(path, stream=False).whole):
+    streaming, whole = made(path), made(path, stream=False)
+    for take in (streaming.event, whole.whole):
         with pytest.raises(NodeFault, match="nested too deeply"):
             take(line)
+    assert not streaming.finished
+    assert not whole.finished
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/completions"])

@@ -90,7 +90,7 @@ def test_what_is_no_text_cannot_be_embedded(given: Any) -> None:
         Exchange().openai().embeddings.create(model="m", input=given)
 
 
-@pytest.mark.parametrize("vectors", [[["x"]], [None], None])
+@pytest.mark.parametrize("vectors", [[["x"]], [None], None, ["abc"]])
 def test_embeddings_that_are_no_numbers_are_the_nodes_fault(vectors: Any) -> None:
     with pytest.raises(Exception, match="the node"):
         Exchange(whole={"embeddings": vectors}).openai().embeddings.create(model="m", input="a")
