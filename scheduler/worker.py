@@ -21,7 +21,8 @@ from scheduler.board.interface import Board, BoardDown, Resident, StaleLeader
 from scheduler.nodes.client import NodeClient
 from scheduler.policy.config import DEFAULT, Config
 from scheduler.policy.decide import decide
-from scheduler.residency import assemble
+from scheduler.policy.state import State
+from scheduler.residency import assemble, probing
 from scheduler.residency.act import Actions
 from scheduler.residency.carry import carry_out
 from scheduler.residency.fleet import Clock, Fleet, MakeClient
@@ -186,9 +187,20 @@ class Worker:
         state = fleet.state(lines, self.operators.wishes())
         decisions = decide(state, fleet.clock(), self._config)
         await carry_out(self._means, self.actions, state, decisions)
+        self._probe(state)
         self.operators.settle()
         await self.publish()
         self.settled.set()
+
+    def _probe(self, state: State) -> None:
+        """Nodes whose quarantine is over are tried."""
+        now = self.fleet.clock()
+        for name in probing.due(self.fleet.sights.values(), now):
+            decision = probing.candidate(state, state.nodes[name], now, self._config)
+            if decision is not None:
+                self.actions.probe(decision)
+            elif name not in self.fleet.busy:
+                self.fleet.sights[name].try_again()
 
     async def publish(self) -> None:
         """Show the board what is resident. Raises Deposed when another scheduler leads, and BoardDown."""

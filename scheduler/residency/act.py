@@ -17,6 +17,7 @@ from scheduler.policy.state import Action, Resident
 from scheduler.residency.lead import Deposed
 from scheduler.residency.loading import load, renew
 from scheduler.residency.means import Means
+from scheduler.residency.probing import probe
 from scheduler.residency.unloading import StillBusy, clear
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,14 @@ class Actions:
             kind="load", model=resident.model, since=fleet.clock(), num_ctx=resident.profile.num_ctx
         )
         self._start(resident.node, shown, renew(self._means, resident))
+        return True
+
+    def probe(self, decision: Load) -> bool:
+        """Try whether the node can load again; False when it does something."""
+        fleet, node = self._means.fleet, decision.node
+        if node in fleet.busy or node not in fleet.clients:
+            return False
+        self._start(node, _shown(decision, fleet.clock()), probe(self._means, decision))
         return True
 
     async def stop(self, grace_s: float) -> None:

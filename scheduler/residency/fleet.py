@@ -53,7 +53,9 @@ class Fleet:
         for name, row in rows.nodes.items():
             if name not in self.clients:
                 self.clients[name] = self._make_client(name, row.url)
-                self.sights[name] = Sight(node=name)
+                self.sights[name] = Sight(
+                    node=name, quarantined=row.quarantined, quarantined_until=self.clock()
+                )
 
     @property
     def ready(self) -> bool:

@@ -65,6 +65,10 @@ class Sight:
         self.quarantined, self.quarantined_until, self.hangs = False, 0.0, 0
         return ended
 
+    def try_again(self) -> None:
+        """Let the next real load be the probe; should it hang, the count goes on."""
+        self.quarantined, self.quarantined_until = False, 0.0
+
     def blocks_loads_until(self, now: float) -> float:
         """What policy.Node.quarantined_until is: while the probe is due, nobody else tries."""
         return max(self.quarantined_until, now + 1.0) if self.quarantined else 0.0

@@ -38,6 +38,7 @@ QUICK = Pace(
     unload_s=5.0,
     confirm_s=2.0,
     load_floor_s=5.0,
+    unmeasured_gbps=20.0,
     probe_s=0.05,
     probe_most_s=0.2,
     quarantine_s=0.5,
@@ -179,15 +180,27 @@ async def seat(board: Board, model: str, **more: Any) -> Seat | Refusal:
     answer = await board.admit(wanted)
     if isinstance(answer, Seat | Refusal):
         return answer
-    outcome = await board.wait(wanted.id, 20.0)
-    assert outcome is not None
-    return outcome
+    until = time.monotonic() + 20.0
+    while time.monotonic() < until:
+        await board.renew(wanted.holder)
+        outcome = await board.wait(wanted.id, 0.5)
+        if outcome is not None:
+            return outcome
+    raise AssertionError(f"{model} came neither to a seat nor to a refusal")
 
 
 async def seated(board: Board, model: str, **more: Any) -> Seat:
     outcome = await seat(board, model, **more)
     assert isinstance(outcome, Seat), outcome
     return outcome
+
+
+async def loadable(board: Board, model: str) -> bool:
+    """Whether a request for the model is answered now; the seat is given back."""
+    outcome = await seat(board, model)
+    if isinstance(outcome, Seat):
+        await board.settle(outcome.ticket, 1)
+    return isinstance(outcome, Seat)
 
 
 async def served(board: Board, model: str, **more: Any) -> Seat:

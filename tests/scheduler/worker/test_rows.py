@@ -12,7 +12,7 @@ from scheduler.models import LedgerEntry, Measurement, Node
 from scheduler.residency.records import DatabaseRecorder
 from scheduler.worker import Worker
 from tests.conftest import FakeNode
-from tests.scheduler.worker.cast import QUICK, QUICKLY, eventually, seated
+from tests.scheduler.worker.cast import QUICK, QUICKLY, eventually, loadable, seated
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.django_db(transaction=True)]
 
@@ -24,7 +24,7 @@ async def test_an_empty_database_with_one_node_serves_a_request(fake_node: FakeN
     worker = Worker(board, pace=QUICK, config=QUICKLY, recorder=recorder)
     await worker.start()
     try:
-        await eventually(lambda: "a:latest" in worker.fleet.rows.models)
+        await eventually(lambda: loadable(board, "a:latest"))
         mine = await seated(board, "a:latest")
         assert await asyncio.to_thread(recorder.flush, 5.0)
     finally:
