@@ -126,7 +126,7 @@ class Worker:
                 await self.fleet.take_rows(rows)
                 self._watch_nodes()
                 self._wake.set()
-            self.fleet.free |= await self._source.readings()
+            self.fleet.readings = await self._source.readings()
             await asyncio.sleep(self._pace.rows_s)
 
     def _watch_nodes(self) -> None:

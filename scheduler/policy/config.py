@@ -21,6 +21,8 @@ class Config:
     margin: float = 0.10  # of the predicted bytes, until a footprint is measured (the original rule)
     margin_floor: float = 0.02  # of the measured bytes: buffers move a little between loads
     runner_bytes: int = 457 * MIB  # CUDA context per runner process, which /api/ps does not report (Ollama)
+    fit_bytes: int = GIB  # what llama.cpp keeps free; a load that would leave less spills to host memory
+    beside: float = 0.80  # Ollama evicts by itself unless what it believes a load needs is under this of free
 
     # -- switching
     line_bound_s: float = (

@@ -6,6 +6,9 @@ Need of a (model, profile):
    KV = elements per token x bytes of the type x context x slots; sliding-window layers hold the window
    and one batch instead of the context. Ollama's own estimate ignores most of this and is off by 37 % of
    the KV for some models, so nothing here relies on its eviction.
+
+Whatever is free must also be enough for what Ollama believes (llm.PredictServerVRAM: file + 16-bit KV of all
+layers), or it evicts a resident of its own choice when it loads beside others.
 """
 
 from __future__ import annotations
@@ -31,8 +34,20 @@ def need(model: Model, digest: str, profile: Profile, stats: Stats, config: Conf
     """Bytes to keep free before loading, margin included."""
     measured = stats.footprints.get(footprint(digest, profile))
     if measured is not None:  # 1
-        return int(measured.bytes * (1 + max(measured.error, config.margin_floor))) + config.runner_bytes
-    return int(predicted(model, profile) * (1 + config.margin)) + config.runner_bytes  # 2
+        return int(measured.bytes * (1 + max(measured.error, config.margin_floor))) + spare(config)
+    return int(predicted(model, profile) * (1 + config.margin)) + spare(config)  # 2
+
+
+def spare(config: Config) -> int:
+    """What a load needs free beyond the model: llama.cpp's fit target, of which its own context is a part."""
+    return max(config.runner_bytes, config.fit_bytes)
+
+
+def free_beside(model: Model, profile: Profile, config: Config) -> int:
+    """Bytes that must be free for Ollama to load the model beside others without evicting one of them."""
+    elements = model.shape.kv_full + model.shape.kv_window if model.shape else 0
+    believed = model.weights_bytes + 2 * elements * profile.num_ctx * profile.slots
+    return int(believed / config.beside)
 
 
 def predicted(model: Model, profile: Profile) -> int:

@@ -3,7 +3,8 @@
 Of the nodes that may be given the model now:
 1. nodes with the right digest (the one most nodes have) before others;
 2. the context that was asked for must fit into the node at all, its pinned residents staying;
-3. what is missing comes from idle residents (eviction), and the price of a node is
+3. what is missing comes from idle residents (eviction): as much as Ollama wants free to load beside those
+   that stay, or all of them. The price of a node is
    seconds of the load for each that waits + expected regret of what goes there;
 4. equal prices: the node that has more room left, then by name.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 
 from scheduler.policy import context, eviction, packing
 from scheduler.policy.eviction import NOBODY, Victims
@@ -58,16 +60,21 @@ def on(
 ) -> Option | None:
     """How `model` would come onto `node`; None when it does not fit there now."""
     bytes_needed = need(view, node, model, num_ctx)
+    profile = context.profile(model, node, num_ctx)
     short, surplus = bytes_needed - view.free(node), over_count(view, node)
+    beside, others = (
+        packing.free_beside(model, profile, view.config) - view.free(node),
+        len(view.on(node.name)),
+    )
+    choose = partial(eviction.choose, view, node, for_model=model.name, busy=busy, horizons=horizons)
     victims: Victims | None = NOBODY
-    if short > 0 or surplus > 0:
-        victims = eviction.choose(
-            view, node, short, for_model=model.name, count=surplus, busy=busy, horizons=horizons
-        )
+    if others and max(short, beside, surplus) > 0:  # 3
+        victims = choose(max(short, beside), count=surplus) or choose(short, count=others)
+    elif short > 0:
+        return None
     if victims is None:
         return None
     load_s = view.load_s(node, model)
-    profile = context.profile(model, node, num_ctx)
     return Option(node, profile, bytes_needed, victims, load_s, max(waiting, 1) * load_s + victims.regret_s)
 
 
@@ -75,10 +82,15 @@ def in_place(view: View, node: Node, model: Model, num_ctx: int) -> Option | Non
     """A planned reload: `model` itself goes first; None when its room and others' is too little."""
     bytes_needed = need(view, node, model, num_ctx)
     own = packing.held(view.state.residents[node.name, model.name], view.config)
-    short = bytes_needed - view.free(node) - own
+    free, others = view.free(node) + own, len(view.on(node.name)) - 1
+    short = bytes_needed - free
+    beside = packing.free_beside(model, context.profile(model, node, num_ctx), view.config) - free
+    choose = partial(eviction.choose, view, node, for_model=model.name, without=model.name)
     victims: Victims | None = NOBODY
-    if short > 0:
-        victims = eviction.choose(view, node, short, for_model=model.name, without=model.name)
+    if others and max(short, beside) > 0:
+        victims = choose(max(short, beside)) or choose(short, count=others)
+    elif short > 0:
+        return None
     if victims is None:
         return None
     victims = Victims((model.name, *victims.models), victims.regret_s, victims.freed + own)
@@ -87,10 +99,25 @@ def in_place(view: View, node: Node, model: Model, num_ctx: int) -> Option | Non
 
 
 def need(view: View, node: Node, model: Model, num_ctx: int) -> int:
-    """Bytes that `model` needs on `node` at a context of `num_ctx` tokens, margin included."""
+    """Bytes that `model` needs on `node` at a context of `num_ctx` tokens, margin included.
+
+    A model that may spill, at its usual context, needs the whole node at most.
+    """
     profile = context.profile(model, node, num_ctx)
     digest = model.digests.get(node.name, "")
-    return packing.need(model, digest, profile, view.state.stats, view.config)
+    bytes_needed = packing.need(model, digest, profile, view.state.stats, view.config)
+    if model.may_spill and num_ctx <= context.usual(model):
+        return min(bytes_needed, whole(view, node))
+    return bytes_needed
+
+
+def whole(view: View, node: Node) -> int:
+    """Bytes that models may take on a node in all; less where other programs use its GPUs too."""
+    if node.free_bytes is None:
+        return node.vram_bytes
+    return min(
+        node.vram_bytes, node.free_bytes + sum(packing.held(r, view.config) for r in view.on(node.name))
+    )
 
 
 def over_count(view: View, node: Node) -> int:
@@ -126,7 +153,4 @@ def capacity(view: View, node: Node, model: Model) -> int:
         for r in view.on(node.name)
         if r.model != model.name and (r.node, r.model) in pinned
     )
-    total = node.vram_bytes
-    if node.free_bytes is not None:  # other programs may use the GPU too
-        total = min(total, node.free_bytes + sum(packing.held(r, view.config) for r in view.on(node.name)))
-    return total - held
+    return whole(view, node) - held

@@ -79,6 +79,7 @@ class Model:
     num_batch: int | None = None
     shift: bool | None = None
     options: tuple[tuple[str, int | bool], ...] = ()
+    may_spill: bool = False  # what exceeds a whole node's VRAM may lie in host memory
     prefetch: bool = True  # False: switched off by an operator or by its own losses
 
 

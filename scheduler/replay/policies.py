@@ -20,7 +20,7 @@ from scheduler.replay.trace import Trace
 NAME_ORDERS = 5  # draws of the order of file names, for Ollama's choice of victims
 
 # Sizes in a trace are exact, so nothing is kept free for what a formula may miss.
-EXACT = Config(margin=0.0, margin_floor=0.0, runner_bytes=0)
+EXACT = Config(margin=0.0, margin_floor=0.0, runner_bytes=0, fit_bytes=0, beside=1.0)
 ON_DEMAND = replace(EXACT, prefetch="off")
 LRU = replace(ON_DEMAND, eviction="order", line_bound_s=0.0, min_residency_s=0.0)
 

@@ -29,7 +29,7 @@ def state(
     pins: Sequence[Pin],
     wishes: Sequence[Wish],
     stats: Stats,
-    free: Mapping[str, int | None],
+    free: Mapping[str, int],
     now: float,
 ) -> State:
     """Everything a decision may depend on. Residents of nodes that are not enabled are left out."""

@@ -7,6 +7,7 @@ that the node reports; one that the node no longer lists is gone, whoever took i
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,7 @@ from scheduler.nodes.replies import RunningModel
 from scheduler.policy.state import Profile, Resident
 
 Adopt = Callable[[RunningModel], Profile]  # the profile of a resident that we did not load
+MOVES = 256  # loads and unloads remembered, to bring an older reading of free VRAM up to date
 SEAT_S = 1.0  # the board counts a resident's own publication as use; what comes later is a request
 
 
@@ -37,6 +39,7 @@ class Book:
     def __init__(self) -> None:
         self.residents: dict[tuple[str, str], Resident] = {}
         self._inherited: dict[tuple[str, str], Published] = {}
+        self._moved: deque[tuple[float, str, int]] = deque(maxlen=MOVES)  # at, node, bytes that came free
         self._gone: dict[tuple[str, str], float] = {}  # when we saw an unload confirmed
 
     def on(self, node: str) -> list[Resident]:
@@ -48,13 +51,21 @@ class Book:
     def loaded(self, resident: Resident) -> None:
         """A load of ours was confirmed."""
         self._gone.pop((resident.node, resident.model), None)
+        self._moved.append((resident.loaded_at, resident.node, -resident.bytes))
         self.residents[resident.node, resident.model] = resident
 
     def unloaded(self, node: str, model: str, now: float) -> Resident | None:
         """An unload was confirmed: looks that began before must not bring it back."""
         self._gone = {key: at for key, at in self._gone.items() if now - at < 60.0}
         self._gone[node, model] = now
-        return self.residents.pop((node, model), None)
+        gone = self.residents.pop((node, model), None)
+        if gone is not None:
+            self._moved.append((now, node, gone.bytes))
+        return gone
+
+    def moved_since(self, node: str, at: float) -> int:
+        """Bytes that came free on the node since, less what loads took."""
+        return sum(freed for when, where, freed in self._moved if where == node and when >= at)
 
     def drop_node(self, node: str) -> list[Resident]:
         """The node does not answer: what it held is not reachable."""

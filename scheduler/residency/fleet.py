@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from scheduler.board.interface import Line
 from scheduler.nodes.client import NodeClient
@@ -13,10 +13,11 @@ from scheduler.residency.failures import Failures
 from scheduler.residency.learning import Learning
 from scheduler.residency.pace import Pace
 from scheduler.residency.records import Recorder
-from scheduler.residency.rows import Rows
+from scheduler.residency.rows import Reading, Rows
 from scheduler.residency.sight import Sight
 
 Clock = Callable[[], float]
+READING_S = 20.0  # an older reading of free VRAM says nothing about now
 MakeClient = Callable[[str, str], NodeClient]  # name, url
 
 
@@ -37,14 +38,13 @@ class Fleet:
         self.sights: dict[str, Sight] = {}
         self.clients: dict[str, NodeClient] = {}
         self.busy: dict[str, Action] = {}
-        self.free: dict[str, int | None] = {}  # VRAM by the newest reading
+        self.readings: Mapping[str, Reading] = {}
         self._make_client = make_client
 
     async def take_rows(self, rows: Rows) -> None:
         """Take over a new reading of the database: nodes come, go and move."""
         self.rows, self.rows_read = rows, True
         self.learning.take_rows(rows)
-        self.free = {name: row.free_bytes for name, row in rows.nodes.items()}
         for name in [n for n, c in self.clients.items() if n not in rows.nodes or c.url != rows.nodes[n].url]:
             await self.clients.pop(name).aclose()
             self.book.drop_node(name)
@@ -83,9 +83,17 @@ class Fleet:
             pins=self.rows.pins(now),
             wishes=wishes,
             stats=self.learning.stats(self.failures.until(), now),
-            free=self.free,
+            free=self._free(now),
             now=now,
         )
+
+    def _free(self, now: float) -> dict[str, int]:
+        """Free VRAM by node: as last read, plus what left and less what came since; None when that is old."""
+        return {
+            name: reading.free_bytes + self.book.moved_since(name, reading.at)
+            for name, reading in self.readings.items()
+            if now - reading.at <= READING_S
+        }
 
     async def aclose(self) -> None:
         for client in self.clients.values():

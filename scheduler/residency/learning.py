@@ -104,10 +104,10 @@ class Learning:
         return {**seen, **self._service_s}
 
     def stats(self, failures: Mapping[tuple[str, str], float], now: float) -> Stats:
+        self._raised = {print_: each for print_, each in self._raised.items() if each[1] > now}
         raised = {
             print_: _raised(self._footprints.get(print_), bytes_)
-            for print_, (bytes_, until) in self._raised.items()
-            if until > now
+            for print_, (bytes_, _) in self._raised.items()
         }
         return Stats(
             footprints={**self._footprints, **raised} if raised else self._footprints,

@@ -26,20 +26,37 @@ LOOK_S = 0.05  # between looks at /api/ps for a model that was just loaded
 async def load(means: Means, decision: Load, key: str) -> None:
     """Carry out a load. What goes wrong with it is judged here; what goes wrong with a victim is raised."""
     fleet = means.fleet
-    for model in victims(means, decision):
+    leaving = victims(means, decision)
+    for model in leaving:
         await clear(means, decision.node, model, decision.cause, f"Room for {decision.model}.")
+    if leaving:  # a node that does not see the room yet would spill, or evict one more by its own rules
+        await asyncio.sleep(fleet.sights[decision.node].recovery_s(fleet.pace))
     await means.lead.confirm()
     began = fleet.clock()
     free = free_bytes(means, decision.node)
     try:
-        line = await _into_vram(means, decision)
+        line, running = await _into_vram(means, decision)
     except NodeFailure as error:
         mishap = await mishaps.judge(means, decision, error, free, deadline_s(means, decision))
         seconds = fleet.clock() - began
         means.record(outcomes.not_loaded(decision, key, mishap.kind, mishap.detail, seconds))
         log.warning("%s", mishap.detail)
         return
+    hurried = _evicted_by_node(means, decision, running) or bool(line.spilled_bytes and line.size_vram)
+    if leaving:
+        fleet.sights[decision.node].swapped(hurried=hurried)
     await _arrived(means, decision, line, key, fleet.clock() - began)
+
+
+def _evicted_by_node(means: Means, decision: Load, running: list[RunningModel]) -> bool:
+    """Whether the node itself put residents out to make room, which the scheduler should have prevented."""
+    left = {line.digest for line in running}
+    gone = [r for r in means.fleet.book.on(decision.node) if r.digest not in left]
+    for resident in gone:
+        means.fleet.book.unloaded(decision.node, resident.model, means.fleet.clock())
+        means.record(outcomes.evicted_by_node(resident, decision.model))
+        log.error("%s evicted %s by itself to load %s.", decision.node, resident.model, decision.model)
+    return bool(gone)
 
 
 def victims(means: Means, decision: Load) -> list[str]:
@@ -83,8 +100,8 @@ async def renew(means: Means, resident: Resident) -> None:
     )
 
 
-async def _into_vram(means: Means, decision: Load) -> RunningModel:
-    """Load and confirm. Raises NodeFailure."""
+async def _into_vram(means: Means, decision: Load) -> tuple[RunningModel, list[RunningModel]]:
+    """Load and confirm: its line of /api/ps, and all lines. Raises NodeFailure."""
     await means.client(decision.node).load(
         decision.model,
         options=decision.profile.runner_options(),
@@ -96,15 +113,15 @@ async def _into_vram(means: Means, decision: Load) -> RunningModel:
     return await _listed(means, decision)
 
 
-async def _listed(means: Means, decision: Load) -> RunningModel:
-    """Its line in /api/ps, by name or by digest. Raises NodeGarbage when it does not come."""
+async def _listed(means: Means, decision: Load) -> tuple[RunningModel, list[RunningModel]]:
+    """Its line in /api/ps, by name or by digest, and all lines. Raises NodeGarbage when it does not come."""
     pace, digest = means.fleet.pace, digest_of(means, decision)
     until = means.fleet.clock() + pace.confirm_s
     while True:
         running = await means.client(decision.node).ps(pace.ps_s)
         by_name = [line for line in running if line.name == decision.model]
         for line in by_name or [line for line in running if digest and line.digest == digest]:
-            return line
+            return line, running
         if means.fleet.clock() >= until:
             raise NodeGarbage(decision.node, f"{decision.model} was loaded, but /api/ps does not list it")
         await asyncio.sleep(LOOK_S)

@@ -10,12 +10,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scheduler.nodes.errors import ModelMissing, NodeBusy, NodeDown, NodeFailure, NodeTimeout, OutOfMemory
 from scheduler.policy import context, packing
+from scheduler.policy.config import MIB
 from scheduler.policy.decisions import Load
+from scheduler.policy.state import Model
 from scheduler.residency import outcomes
+from scheduler.residency.assemble import UNKNOWN_VRAM
 from scheduler.residency.failures import PATIENCE
 from scheduler.residency.means import Means
 
@@ -53,22 +56,32 @@ def _out_of_memory(means: Means, decision: Load, free: int) -> Mishap:
     sizes = outcomes.numbers(node, decision.bytes, free)
     detail = f"{decision.model} did not fit into the memory of {decision.node}: {sizes}."
     failure = fleet.failures.note(decision.node, decision.model, detail, now)
-    need = _with_more_room(means, decision, free, node.vram_bytes)
-    if failure.count > PATIENCE and model and decision.profile.num_ctx > context.usual(model):
+    if model is None:
+        return Mishap("out_of_memory", detail)
+    need = min(_with_more_room(means, decision, free), node.vram_bytes)
+    grown = decision.profile.num_ctx > context.usual(model)
+    if failure.count > PATIENCE and grown and node.vram_bytes < UNKNOWN_VRAM:
         # Only this context is too large: plan it for no node of this size, and leave smaller ones alone.
-        need = node.vram_bytes + 1
+        need = node.vram_bytes + MIB
         fleet.failures.clear(decision.node, decision.model)
-    digest = model.digests.get(decision.node, "") if model else ""
-    bytes_ = int((need - means.config.runner_bytes) / (1 + means.config.margin_floor)) + 1
-    fleet.learning.raise_need(packing.footprint(digest, decision.profile), bytes_, now)
+    _plan_with(means, decision, model, need)
     return Mishap("out_of_memory", detail)
 
 
-def _with_more_room(means: Means, decision: Load, free: int, vram_bytes: int) -> int:
+def _with_more_room(means: Means, decision: Load, free: int) -> int:
     """Bytes to plan the next try with: at least one more resident goes, where there is one."""
     others = [packing.held(r, means.config) for r in means.fleet.book.on(decision.node)]
-    need = int(decision.bytes * MORE)
-    return max(need, free + min(others)) if others else min(need, vram_bytes - means.config.runner_bytes)
+    return max(int(decision.bytes * MORE), free + min(others, default=0))
+
+
+def _plan_with(means: Means, decision: Load, model: Model, need: int) -> None:
+    """Believe this need for this context and larger ones."""
+    digest = model.digests.get(decision.node, "")
+    bytes_ = int((need - packing.spare(means.config)) / (1 + means.config.margin_floor))
+    for num_ctx in {*context.ladder(model, means.config), decision.profile.num_ctx}:
+        if num_ctx >= decision.profile.num_ctx:
+            footprint = packing.footprint(digest, replace(decision.profile, num_ctx=num_ctx))
+            means.fleet.learning.raise_need(footprint, bytes_, means.fleet.clock())
 
 
 async def _answers(means: Means, node: str) -> bool:

@@ -86,6 +86,18 @@ def found(resident: Resident) -> Record:
     )
 
 
+def evicted_by_node(resident: Resident, for_model: str) -> Record:
+    """The node made room by its own rules."""
+    return Entry(
+        kind="evict",
+        node=resident.node,
+        model=resident.model,
+        cause="node",
+        bytes=resident.bytes,
+        reason=f"The node evicted it by itself to load {for_model}.",
+    )
+
+
 def vanished(resident: Resident) -> Record:
     """Someone else unloaded it, or its runner died."""
     return Entry(

@@ -25,6 +25,9 @@ class Pace:
     unload_s: float = 30.0  # from the unload to its confirmation by /api/ps
     confirm_s: float = 10.0  # from the answer to a load to its line in /api/ps
 
+    recovery_s: float = 0.3  # from an unload until the driver shows its VRAM as free; doubles where too short
+    recovery_most_s: float = 5.0  # Ollama itself waits no longer
+
     load_floor_s: float = 30.0  # every load may take this long
     load_factor: float = 4.0  # and so many times what it took before
     unmeasured_gbps: float = 0.1  # GB/s that a load may be as slow as, until one was measured there

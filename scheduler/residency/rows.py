@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from django.conf import settings
 
@@ -15,8 +14,6 @@ from scheduler.models.catalog import SERIAL_FAMILIES
 from scheduler.models.digests import Copy, canonical
 from scheduler.policy.names import is_cloud
 from scheduler.policy.state import Footprint, Measured, Model, Pin
-
-GPU_FRESH_S = 20.0  # an older reading of free VRAM says nothing about now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +27,6 @@ class NodeRow:
     slots: int = 1
     kv_type: str = "f16"
     vram_bytes: int | None = None  # None: nobody told
-    free_bytes: int | None = None  # by a fresh reading of its GPUs
     load_gbps: float | None = None  # measured
     quarantined: bool = False
 
@@ -105,24 +101,27 @@ def node_row(node: Node) -> NodeRow:
         slots=node.parallel,
         kv_type=node.kv_type,
         vram_bytes=node.vram_total,
-        free_bytes=free_bytes(node.gpus, node.gpus_at),
         load_gbps=node.load_gbps,
         quarantined=node.state == Node.State.QUARANTINED,
     )
 
 
-def free_bytes(gpus: Iterable[Mapping[str, Any]], at: datetime | None) -> int | None:
-    """VRAM that nobody uses, by the newest reading; None where there is none, or an old one."""
-    gpus = list(gpus)
-    if not gpus or at is None or (datetime.now(UTC) - at).total_seconds() > GPU_FRESH_S:
-        return None
-    return sum(int(gpu["free"]) for gpu in gpus)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """VRAM that nobody used on a node, as its GPUs said."""
+
+    free_bytes: int
+    at: float  # Unix seconds
 
 
-def readings() -> dict[str, int | None]:
-    """Free VRAM by node: it changes without a new revision."""
-    rows = Node.objects.enabled().values_list("name", "gpus", "gpus_at")
-    return {name: free_bytes(gpus, at) for name, gpus, at in rows}
+def readings() -> dict[str, Reading]:
+    """The newest reading of each node that has one: they change without a new revision."""
+    rows = Node.objects.enabled().exclude(gpus_at=None).values_list("name", "gpus", "gpus_at")
+    return {
+        name: Reading(free_bytes=sum(int(gpu["free"]) for gpu in gpus), at=at.timestamp())
+        for name, gpus, at in rows
+        if gpus and at
+    }
 
 
 def model_of(model: CatalogModel, copies: list[ModelOnNode], nodes: Mapping[int, Node]) -> Model:
@@ -140,6 +139,7 @@ def model_of(model: CatalogModel, copies: list[ModelOnNode], nodes: Mapping[int,
         num_ctx=model.default_ctx,
         buckets=tuple(model.buckets),
         max_slots=1 if serial else model.slots,
+        may_spill=model.on_spill != CatalogModel.OnSpill.REFUSE,
     )
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from scheduler.residency.pace import Pace, doubled
 
+MOST_HURRIES = 5
+
 
 @dataclass(slots=True, kw_only=True)
 class Sight:
@@ -28,6 +30,7 @@ class Sight:
     quarantined: bool = False
     quarantined_until: float = 0.0  # then a probe is due
     hangs: int = 0  # loads that hung since one succeeded
+    hurries: int = 0  # loads too soon after an unload, less those that were not
     learned_vram: int | None = None  # bytes, where nobody told: what it held when a model spilled
     gpu_seen: bool = False  # some model lay in VRAM
 
@@ -51,6 +54,14 @@ class Sight:
         self.look_at = now + doubled(pace.probe_s, pace.probe_most_s, self.probes)
         self.probes += 1
         return fell
+
+    def recovery_s(self, pace: Pace) -> float:
+        """How long to wait between an unload and the next load, so that the node sees the room."""
+        return doubled(pace.recovery_s, pace.recovery_most_s, self.hurries)
+
+    def swapped(self, *, hurried: bool) -> None:
+        """Learn from a load after an unload: whether the node did not see all of the room yet."""
+        self.hurries = min(self.hurries + 1, MOST_HURRIES) if hurried else max(self.hurries - 1, 0)
 
     def hung(self, now: float, pace: Pace) -> float:
         """A load hung while the node answered: into quarantine; for how many seconds."""

@@ -14,7 +14,7 @@ from scheduler.database_thread import DatabaseThread
 from scheduler.gpus import Gpu, GpuReader, GpuSources, local_provider
 from scheduler.models import Node, OperatorRequest
 from scheduler.residency import rows
-from scheduler.residency.rows import Rows
+from scheduler.residency.rows import Reading, Rows
 
 T = TypeVar("T")
 MOST_REQUESTS = 100  # taken at one look
@@ -26,7 +26,7 @@ class Source(Protocol):
     async def rows(self, known: int | None) -> Rows | None:
         """The rows, or None when their revision is still the `known` one."""
 
-    async def readings(self) -> dict[str, int | None]:
+    async def readings(self) -> dict[str, Reading]:
         """Free VRAM by node, newest readings."""
 
     async def requests(self) -> list[OperatorRequest]:
@@ -54,7 +54,7 @@ class DatabaseSource:
     async def rows(self, known: int | None) -> Rows | None:
         return await self._thread.run(lambda: None if known == rows.revision() else rows.read())
 
-    async def readings(self) -> dict[str, int | None]:
+    async def readings(self) -> dict[str, Reading]:
         return await self._thread.run(rows.readings)
 
     async def requests(self) -> list[OperatorRequest]:

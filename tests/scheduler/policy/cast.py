@@ -10,7 +10,7 @@ from scheduler.policy.decisions import Decision
 from scheduler.policy.state import Line, Model, Node, Pin, Profile, Resident, State, Stats, Wish
 
 # Sizes are exact here, so that every number in a test can be worked out by hand.
-EXACT = Config(margin=0.0, margin_floor=0.0, runner_bytes=0, min_residency_s=0.0)
+EXACT = Config(margin=0.0, margin_floor=0.0, runner_bytes=0, fit_bytes=0, beside=1.0, min_residency_s=0.0)
 T = TypeVar("T")
 NOW = 1_000_000.0
 

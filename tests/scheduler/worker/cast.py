@@ -20,7 +20,7 @@ from scheduler.policy.config import DEFAULT, Config
 from scheduler.policy.state import Model, Pin
 from scheduler.residency.pace import Pace
 from scheduler.residency.records import Entry, Record
-from scheduler.residency.rows import NodeRow, Rows
+from scheduler.residency.rows import NodeRow, Reading, Rows
 from scheduler.simulator.process import NodeProcess
 from scheduler.worker import Worker
 
@@ -37,6 +37,7 @@ QUICK = Pace(
     drain_s=5.0,
     unload_s=5.0,
     confirm_s=2.0,
+    recovery_s=0.05,
     load_floor_s=5.0,
     unmeasured_gbps=20.0,
     probe_s=0.05,
@@ -86,7 +87,7 @@ class Table:
     async def rows(self, known: int | None) -> Rows | None:
         return None if known == self._rows.number else self._rows
 
-    async def readings(self) -> dict[str, int | None]:
+    async def readings(self) -> dict[str, Reading]:
         return {}
 
     async def requests(self) -> list[OperatorRequest]:
