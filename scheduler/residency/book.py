@@ -75,15 +75,27 @@ class Book:
         return gone
 
     def reconcile(
-        self, node: str, running: Sequence[RunningModel], *, asked_at: float, now: float, adopt: Adopt
+        self,
+        node: str,
+        running: Sequence[RunningModel],
+        *,
+        asked_at: float,
+        now: float,
+        adopt: Adopt,
+        loading: str | None = None,
     ) -> Changes:
-        """Bring the book in line with an answer of /api/ps that was asked for at `asked_at`."""
+        """Bring the book in line with an answer of /api/ps that was asked for at `asked_at`.
+
+        What we are `loading` there is not found but expected: its action confirms it.
+        """
         changes = Changes()
         backed: set[str] = set()
         for line in running:
             if self._gone.get((node, line.name), -1.0) >= asked_at:
                 continue
             known = self._backed_by(node, line, backed)
+            if known is None and line.name == loading:
+                continue
             if known is None:
                 known = self._adopted(node, line, now, adopt)
                 changes.found.append(known)

@@ -100,6 +100,7 @@ class Watch:
             running,
             asked_at=asked_at,
             now=fleet.clock(),
+            loading=fleet.busy[name].model if fleet.loads_now(name) else None,
             adopt=lambda line: assemble.adopted_profile(fleet.rows, name, line),
         )
         self._note(changes)
