@@ -12,7 +12,8 @@ from hmac import compare_digest
 from typing import Literal
 
 from bridge import keyformat
-from bridge.grants import Grant, within
+from bridge.addresses import within
+from bridge.grants import Grant
 
 Why = Literal[
     "no_key",

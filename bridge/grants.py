@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import translate
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
+from bridge.addresses import Network
 from bridge.periods import FOREVER, Period, running
 from scheduler.board.interface import Budget, Limits
 
@@ -27,7 +27,7 @@ class Grant:
     pepper: str  # the pepper that the digest was made with; empty when this process does not have it
     scopes: frozenset[str]
     models: tuple[re.Pattern[str], ...] = ()  # empty: every model
-    networks: tuple[IPv4Network | IPv6Network, ...] = ()  # empty: from everywhere
+    networks: tuple[Network, ...] = ()  # empty: from everywhere
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     parallel: int | None = None
@@ -82,14 +82,3 @@ def with_tag(glob: str) -> str:
 def _budget(period: Period, tokens: int, now: float) -> Budget:
     start, end = running(period, now)
     return Budget(period=period, tokens=tokens, start=start, end=end)
-
-
-def within(address: str | None, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
-    """Whether the address lies in one of the networks; an IPv4 address in IPv6 clothes counts as IPv4."""
-    try:
-        parsed = ip_address(address or "")
-    except ValueError:
-        return False
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
-        parsed = parsed.ipv4_mapped
-    return any(parsed.version == network.version and parsed in network for network in networks)

@@ -4,11 +4,16 @@ import getpass
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, NoReturn
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.http import HttpRequest
 from django.utils import timezone
+
+from bridge.addresses import client_address, networks
+from bridge.env import VALUES as ENV
 
 
 class Source(models.TextChoices):
@@ -34,6 +39,22 @@ class Actor:
             name = f"uid {os.getuid()}"
         before_sudo = os.environ.get("SUDO_USER")
         return cls(name=f"{before_sudo} as {name}" if before_sudo else name, source=Source.COMMAND)
+
+    @classmethod
+    def at_admin(cls, request: HttpRequest) -> Actor:
+        """The user who is signed in, and the address behind the proxies that are trusted."""
+        peer, forwarded = request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR", "")
+        address = client_address(peer, forwarded, networks(ENV["BRIDGE_TRUSTED_PROXIES"]))
+        name = request.user.get_username() or "nobody"
+        return cls(name=name, source=Source.ADMIN, address=address_or_none(address))
+
+
+def address_or_none(text: object) -> str | None:
+    """The text, if it is an IP address, without an IPv6 zone: what a column of addresses takes."""
+    try:
+        return str(ip_address(text.partition("%")[0])) if isinstance(text, str) else None
+    except ValueError:
+        return None
 
 
 def facts(row: models.Model, without: Collection[str] = ()) -> dict[str, Any]:

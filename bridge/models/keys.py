@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from bridge import keyformat
+from bridge.grants import compiled
 from bridge.models.audit import Actor, AuditEvent, changed, facts
 from bridge.models.rules import Scope, default_scopes, known_scopes, model_globs, networks
 from scheduler.models import Revised, RevisedQuerySet
@@ -44,6 +45,10 @@ class State(models.TextChoices):
     EXPIRED = "expired", "expired"
     REVOKED = "revoked", "revoked"
 
+    @property
+    def works(self) -> bool:
+        return self in (State.ACTIVE, State.GRACE)
+
 
 class KeyRefused(ValueError):
     """The key's state does not allow what was asked; the message says why and what to do."""
@@ -69,18 +74,23 @@ class ApiKeyQuerySet(RevisedQuerySet["ApiKey"]):
             }[State(state)]
         )
 
+    def expiring(self, now: datetime, within: timedelta) -> ApiKeyQuerySet:
+        """Keys that work now and end by themselves within this time, leaving out those with a successor."""
+        return self.in_state(State.ACTIVE, now).filter(expires_at__lte=now + within)
+
+    def unverifiable(self) -> ApiKeyQuerySet:
+        """Keys in use that were made with a pepper which this process was not given."""
+        peppers = [settings.KEY_PEPPER, *settings.OLD_KEY_PEPPERS]
+        return self.in_state(State.ACTIVE, timezone.now()).exclude(
+            pepper__in=[keyformat.pepper_version(pepper) for pepper in peppers]
+        )
+
 
 class ApiKeyManager(models.Manager.from_queryset(ApiKeyQuerySet)):  # type: ignore[misc]
-    def issue(self, *, actor: Actor, public_id: str | None = None, **fields: Any) -> tuple[ApiKey, str]:
-        """Make a key. The text is returned this once and kept nowhere. Raises ValidationError, also when a
-        given `public_id` is taken: a form that carries one issues one key, however often it is sent."""
-        key = ApiKey(public_id=public_id or keyformat.new_id(), **fields)
-        token = key._fit(keyformat.new_token(key.public_id))
-        key.full_clean()
-        with transaction.atomic():
-            key.save(force_insert=True)
-            key._record(actor, "key.issue", after=facts(key, UNAUDITED))
-        return key, token
+    def issue(self, *, actor: Actor, **fields: Any) -> tuple[ApiKey, str]:
+        """Make a key. Its text is returned this once and kept nowhere. Raises ValidationError."""
+        key = ApiKey(**fields)
+        return key, key.issue(actor)
 
     def named(self, text: str) -> ApiKey:
         """The key of a public id, of its masked form or of the whole key. Raises ApiKey.DoesNotExist."""
@@ -180,9 +190,28 @@ class ApiKey(Revised):
         return State.ACTIVE
 
     @staticmethod
+    def new_id() -> str:
+        """A public id for a key that is not issued yet."""
+        return keyformat.new_id()
+
+    @staticmethod
     def check_format(token: str) -> str | None:
         """What is wrong with the text of a key; None for a well-formed one."""
         return keyformat.flaw(token)
+
+    def may_use(self, model: str) -> bool:
+        """Whether the key may use the model of this normalised name, as `bridge.grants` decides it."""
+        return not self.allowed_models or any(glob.match(model) for glob in compiled(self.allowed_models))
+
+    def issue(self, actor: Actor) -> str:
+        """Write this new key, and return its text: the only time that it is there. Raises ValidationError,
+        also when its `public_id` is taken: a form that brings one issues one key however often it is sent."""
+        token = self._fit()
+        self.full_clean()
+        with transaction.atomic():
+            self.save(force_insert=True)
+            self._record(actor, "key.issue", after=facts(self, UNAUDITED))
+        return token
 
     def save_changes(self, actor: Actor) -> bool:
         """Write what differs from the stored row, and only that; False when nothing does."""
@@ -203,26 +232,19 @@ class ApiKey(Revised):
         now = timezone.now()
         life = self.expires_at - self.created_at if self.expires_at else None
         heir = ApiKey(
-            public_id=public_id or keyformat.new_id(),
+            public_id=public_id or "",
             replaces=self,
             expires_at=now + life if life else None,
             **{name: getattr(self, name) for name in INHERITED},
         )
-        token = heir._fit(keyformat.new_token(heir.public_id))
         with transaction.atomic():
             claimed = ApiKey.objects.in_state(State.ACTIVE, now).filter(pk=self.pk)
             if not claimed.update(grace_ends_at=now + grace):
                 raise KeyRefused(self._why_not_rotated())
-            heir.full_clean()
-            heir.save(force_insert=True)
             self.refresh_from_db()
-            self._record(
-                actor,
-                "key.rotate",
-                before={"grace_ends_at": None},
-                after={"grace_ends_at": self.grace_ends_at, "replaced_by": heir.public_id},
-            )
-            heir._record(actor, "key.issue", after=facts(heir, UNAUDITED))
+            after = {"grace_ends_at": self.grace_ends_at}
+            self._record(actor, "key.rotate", before={"grace_ends_at": None}, after=after)
+            token = heir.issue(actor)
         return heir, token
 
     def revoke(self, actor: Actor, reason: str = "") -> bool:
@@ -237,11 +259,14 @@ class ApiKey(Revised):
                 self._record(actor, "key.revoke", before={"revoked_at": None}, after=after, note=reason)
         return bool(revoked)
 
-    def _fit(self, token: str) -> str:
+    def _fit(self) -> str:
+        """Make the key's text, and what the row keeps of it."""
+        self.public_id = self.public_id or keyformat.new_id()
+        self.account = self.account or self.public_id
+        token = keyformat.new_token(self.public_id)
         self.digest = keyformat.digest(token, settings.KEY_PEPPER.encode()).hex()
         self.pepper = keyformat.pepper_version(settings.KEY_PEPPER)
         self.last_four = token[-4:]
-        self.account = self.account or self.public_id
         return token
 
     def _record(self, actor: Actor, action: str, **sides: Any) -> None:

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import Any
 
 from django.db import connection, models, transaction
+
+from bridge.models.audit import address_or_none
 
 MOST_INT = 2**31 - 1
 
@@ -49,7 +50,7 @@ class UsageRecord(models.Model):
     key = models.CharField(max_length=8, blank=True, help_text="Public id; empty for an unknown key.")
     key_name = models.CharField(max_length=100, blank=True)
     team = models.CharField(max_length=100, blank=True)
-    model = models.CharField(max_length=200, blank=True)
+    model = models.CharField(max_length=255, blank=True)
     node = models.CharField(max_length=100, blank=True)
     dialect = models.CharField(max_length=16, blank=True)
     route = models.CharField(max_length=64, blank=True)
@@ -135,13 +136,6 @@ def _maybe_count(value: Any) -> int | None:
     return None if value is None else _count(value)
 
 
-def _address(value: Any) -> str | None:
-    try:
-        return str(ip_address(value)) if isinstance(value, str) else None
-    except ValueError:
-        return None
-
-
 def _cut(most: int) -> Any:
     return lambda value: _text(value, most)
 
@@ -150,12 +144,12 @@ READERS: dict[str, Any] = {
     "key": _cut(8),
     "key_name": _cut(100),
     "team": _cut(100),
-    "model": _cut(200),
+    "model": _cut(255),
     "node": _cut(100),
     "dialect": _cut(16),
     "route": _cut(64),
     "client": _cut(40),
-    "address": _address,
+    "address": address_or_none,
     "stream": bool,
     "prompt_tokens": _count,
     "cached_tokens": _count,

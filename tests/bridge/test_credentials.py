@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.credentials import credentials
-from bridge.keyformat import new_token
 
-OURS, OTHER = new_token("ab12cd34"), new_token("zz99zz99")
+OURS, OTHER = "obk_ab12cd34_" + "x" * 49, "obk_zz99zz99_" + "y" * 49
 
 
 def headers(**named: str) -> list[tuple[bytes, bytes]]:

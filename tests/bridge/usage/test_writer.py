@@ -70,7 +70,7 @@ def test_an_odd_line_keeps_no_other_from_the_table(outbox: Outbox) -> None:
     outbox.append(line("r0", model="x" * 1000, total_ms=-5, address="not an address"))
     UsageWriter(outbox).drain()
     record = UsageRecord.objects.get()
-    assert (len(record.model), record.total_ms, record.address) == (200, 0, None)
+    assert (len(record.model), record.total_ms, record.address) == (255, 0, None)
 
 
 def test_a_key_that_was_used_is_marked_so_and_a_refused_one_is_not(outbox: Outbox) -> None:
