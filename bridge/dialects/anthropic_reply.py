@@ -76,6 +76,7 @@ class Message(Answer):
         return sse.named(b"error", orjson.dumps(anthropic_shapes.error(failure, self._request_id)))
 
     def whole(self, body: bytes) -> bytes:
+        self._called = 0  # a reply of another node may have been given up
         reply = node_lines.parse(body)
         message = node_lines.message(reply)
         content: list[dict[str, Any]] = []

@@ -42,10 +42,12 @@ def kind(value: object) -> str:
 
 
 def refuse(where: str, takes: str, value: object) -> BadRequest:
+    """The refusal of a value of a wrong type; `takes` says what would be right."""
     return BadRequest(f"{where} must be {takes}, not {kind(value)}", param=where)
 
 
 def string(of: Object, key: str, where: str = "") -> str | None:
+    """A string or None. `where` is the path before the key, for the message."""
     value = of.get(key)
     if value is None or isinstance(value, str):
         return value
@@ -53,6 +55,7 @@ def string(of: Object, key: str, where: str = "") -> str | None:
 
 
 def boolean(of: Object, key: str, where: str = "") -> bool | None:
+    """A boolean or None."""
     value = of.get(key)
     if value is None or isinstance(value, bool):
         return value
@@ -60,6 +63,7 @@ def boolean(of: Object, key: str, where: str = "") -> bool | None:
 
 
 def number(of: Object, key: str, where: str = "") -> float | None:
+    """A number or None; JSON has no infinity."""
     value = of.get(key)
     if value is None or type(value) in (int, float):
         return value
@@ -77,6 +81,7 @@ def integer(of: Object, key: str, where: str = "") -> int | None:
 
 
 def mapping(of: Object, key: str, where: str = "") -> Object | None:
+    """An object or None."""
     value = of.get(key)
     if value is None or isinstance(value, dict):
         return value
@@ -84,6 +89,7 @@ def mapping(of: Object, key: str, where: str = "") -> Object | None:
 
 
 def array(of: Object, key: str, where: str = "") -> list[Any] | None:
+    """An array or None."""
     value = of.get(key)
     if value is None or isinstance(value, list):
         return value
@@ -91,6 +97,7 @@ def array(of: Object, key: str, where: str = "") -> list[Any] | None:
 
 
 def strings(of: Object, key: str, where: str = "") -> list[str] | None:
+    """An array of strings or None."""
     values = array(of, key, where)
     for at, value in enumerate(values or ()):
         if not isinstance(value, str):
@@ -99,6 +106,7 @@ def strings(of: Object, key: str, where: str = "") -> list[str] | None:
 
 
 def mappings(of: Object, key: str, where: str = "") -> list[Object] | None:
+    """An array of objects or None."""
     values = array(of, key, where)
     for at, value in enumerate(values or ()):
         if not isinstance(value, dict):
@@ -107,6 +115,7 @@ def mappings(of: Object, key: str, where: str = "") -> list[Object] | None:
 
 
 def required(value: str | None, where: str) -> str:
+    """The value, which may be neither missing nor empty."""
     if not value:
         raise BadRequest(f"{where} is required", param=where)
     return value

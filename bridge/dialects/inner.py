@@ -123,6 +123,8 @@ class Encoder(Protocol):
 
 
 class MakeEncoder(Protocol):
+    """Makes the encoder of one answer."""
+
     def __call__(self, inner: Inner, *, request_id: str, created: int) -> Encoder:
         """`created` is in Unix seconds."""
         ...

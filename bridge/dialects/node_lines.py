@@ -55,6 +55,7 @@ def message(reply: dict[str, Any]) -> dict[str, Any]:
 
 
 def text(of: dict[str, Any], key: str) -> str:
+    """The string under the key, empty where there is none."""
     value = of.get(key)
     return value if isinstance(value, str) else ""
 

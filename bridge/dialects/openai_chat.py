@@ -51,11 +51,13 @@ def refuse_many(body: Object, *names: str) -> None:
 
 
 def include_usage(body: Object) -> bool:
+    """Whether a stream is to end with a chunk of usage."""
     wanted = fields.mapping(body, "stream_options") or {}
     return bool(fields.boolean(wanted, "include_usage", "stream_options."))
 
 
 def top_logprobs(body: Object) -> int:
+    """How many alternatives to show for each token, 0 to 20."""
     count = fields.integer(body, "top_logprobs") or 0
     if not 0 <= count <= 20:
         raise BadRequest("top_logprobs must be between 0 and 20", param="top_logprobs")

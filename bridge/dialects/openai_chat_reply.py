@@ -118,5 +118,6 @@ def reasoning(thought: str) -> dict[str, str]:
 
 
 def logprobs(reply: dict[str, Any]) -> dict[str, Any] | None:
+    """A choice's logprobs, None where the node sent none."""
     found = openai_shapes.logprobs(reply)
     return {"content": found, "refusal": None} if found else None

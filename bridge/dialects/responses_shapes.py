@@ -11,10 +11,12 @@ Item = dict[str, Any]
 
 
 def text_part(text: str, logprobs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The one part of a message's content."""
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}
 
 
 def message(item_id: str, status: str, content: list[dict[str, Any]]) -> Item:
+    """The assistant's message as an item."""
     return {"id": item_id, "type": "message", "status": status, "role": "assistant", "content": content}
 
 
@@ -38,6 +40,7 @@ def reasoning(item_id: str, status: str, text: str) -> Item:
 def function_call(
     item_id: str, status: str, *, call_id: str, name: str, namespace: str, arguments: str
 ) -> Item:
+    """A call as an item; `arguments` is JSON."""
     shape = {
         "id": item_id,
         "type": "function_call",

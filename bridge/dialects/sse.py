@@ -8,8 +8,10 @@ DONE = b"data: [DONE]\n\n"
 
 
 def data(payload: bytes) -> bytes:
+    """An event without a name."""
     return b"data: %b\n\n" % payload
 
 
 def named(event: bytes, payload: bytes) -> bytes:
+    """An event with a name."""
     return b"event: %b\ndata: %b\n\n" % (event, payload)

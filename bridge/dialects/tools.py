@@ -21,6 +21,7 @@ def function(name: str, description: str | None, parameters: Object | None) -> d
 
 
 def name_of(tool: dict[str, Any]) -> str:
+    """The name of a tool in the form of function()."""
     name: str = tool["function"]["name"]
     return name
 

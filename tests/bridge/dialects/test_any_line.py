@@ -132,6 +132,19 @@ def test_any_whole_reply_of_a_node_is_encoded_or_is_its_fault(path: str, body: A
         assert encoder.finished
 
 
+@pytest.mark.parametrize("path", STREAMS)
+def test_a_reply_given_up_leaves_no_trace_in_the_next(path: str) -> None:
+    calls = [{"function": {"name": "f", "arguments": {}}}]
+    line = STREAMS[path]
+    tried, fresh = made(path, stream=False), made(path, stream=False)
+    with pytest.raises(NodeFault, match="no end mark"):
+        tried.whole(
+            orjson.dumps(chat("a", thinking="b", tool_calls=calls) | text("a", logprobs=[{"token": "a"}]))
+        )
+    good = orjson.dumps(line("Hello", done="stop"))
+    assert tried.whole(good) == fresh.whole(good)
+
+
 @pytest.mark.parametrize("path", DIALECTS)
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[]", b"null", b'"x"', b'{"error":"out of memory"}'])
 def test_what_is_no_reply_is_the_nodes_fault(path: str, raw: bytes) -> None:
