@@ -167,7 +167,8 @@ class Bounds:
 
     queue_model: int = 128
     queue_total: int = 512
-    lease_s: float = 5.0  # a holder or leader that does not renew within this is dead
+    lease_s: float = 5.0  # a holder that does not renew within this is dead
+    lead_s: float = 3.0  # a leader that does not renew within this is dead; another leads before 5 s are over
 
 
 class Board(Protocol):

@@ -44,7 +44,7 @@ class MemoryBoard:
         self._accounts: dict[str, Account] = {}
         self._arrivals: deque[tuple[float, str, str]] = deque(maxlen=ARRIVALS)
         self._leases = Leases(self._bounds.lease_s)
-        self._leader = Leadership(self._bounds.lease_s)
+        self._leader = Leadership(self._bounds.lead_s)
         self._swept = self._forgot = self._clock()
         self._closed = False
 

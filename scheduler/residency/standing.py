@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
+
 from scheduler.models import CatalogModel, Node, PinningPolicy
 
 Outcome = tuple[str, str]  # done or refused, and a sentence
@@ -17,15 +19,19 @@ def pin(model: str, node: str) -> Outcome:
     """Promise to keep the model loaded, on that node or anywhere."""
     if not CatalogModel.objects.enabled().filter(name=model).exists():
         return "refused", f"{model} is not in the catalogue, or is switched off."
-    policy, made = PinningPolicy.objects.get_or_create(
-        name=pin_name(model, node),
-        defaults={"model": model, "nodes": node or "*", "note": "Made by an operator's pin."},
+    name = pin_name(model, node)
+    policy = PinningPolicy.objects.filter(name=name).first() or PinningPolicy(
+        name=name, model=model, nodes=node or "*", note="Made by an operator's pin.", enabled=False
     )
-    if not made and policy.enabled:
-        return "done", f"{policy.name} was there already."
+    if policy.enabled:
+        return "done", f"{model} is kept already, by {name}."
     policy.enabled = True
+    try:
+        policy.full_clean()
+    except ValidationError as error:
+        return "refused", " ".join(error.messages)
     policy.save()
-    return "done", f"{policy.name}: kept from now on{f' on {node}' if node else ''}."
+    return "done", f"{model} is kept from now on{f' on {node}' if node else ''}."
 
 
 def unpin(model: str, node: str) -> Outcome:
