@@ -69,6 +69,14 @@ class KeyForm(AnyModelForm):
         model = ApiKey
         fields = "__all__"
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        expires = self.fields.get("expires_at")  # absent where it is only looked at
+        if expires is not None and isinstance(expires.widget, forms.MultiWidget):
+            # Django prints "Date:" and "Time:" beside the two inputs, and labels neither.
+            for widget, label in zip(expires.widget.widgets, ("Expiry date", "Expiry time"), strict=True):
+                widget.attrs["aria-label"] = label
+
 
 class NewKeyForm(KeyForm):
     mark = forms.CharField(widget=forms.HiddenInput)

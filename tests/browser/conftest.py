@@ -1,0 +1,55 @@
+"""A running bridge with one fake node, and Debian's Chromium."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from scheduler.simulator.process import NodeProcess
+from tests.serving import Bridge, migrated
+
+CHROMIUM = "/usr/bin/chromium"
+
+
+@pytest.fixture(scope="session")
+def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    """It has the superuser root, with the password root."""
+    quick = {"load_gbps": 100, "load_fixed": 0.02, "vram_recovery": 0.01, "tps": 0, "prefill_tps": 0}
+    with NodeProcess("llama3.2=2", **quick) as node:
+        data = migrated(tmp_path_factory.mktemp("bridge"))
+        bridge = Bridge(data, nodes=[node.url], DJANGO_SUPERUSER_PASSWORD="root")
+        bridge.manage("createsuperuser", "--noinput", "--username=root", "--email=root@example.com")
+        try:
+            yield bridge.start()
+        finally:
+            bridge.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        pytest.skip("Chromium is not installed (apt-get install chromium).")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser, bridge: Bridge) -> Iterator[Page]:
+    """A page where root is signed in; what the console complains of fails the test."""
+    context = browser.new_context(base_url=bridge.url, permissions=["clipboard-read", "clipboard-write"])
+    page, complaints = context.new_page(), list[str]()
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto("/admin/")
+    page.fill("#id_username", "root")
+    page.fill("#id_password", "root")
+    page.click("input[type=submit]")
+    yield page
+    context.close()
+    assert complaints == []
