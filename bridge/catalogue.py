@@ -152,9 +152,10 @@ def assemble(
     """A snapshot of these. A model wins over an alias of the same name."""
     by_name = {entry.name: entry for entry in entries}
     listed = dict(by_name)
-    for alias in aliases:
-        target = by_name.get(follow(alias, aliases) or "")
-        if target is not None and alias not in by_name:
+    in_force = {alias: model for alias, model in aliases.items() if alias not in by_name}
+    for alias in in_force:
+        target = by_name.get(follow(alias, in_force) or "")
+        if target is not None:
             listed[alias] = replace(target, listed=alias)
     return Catalogue(
         entries=by_name,

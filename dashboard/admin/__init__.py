@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dashboard.admin import audit, keys, people, usage
+from dashboard.admin import aliases, audit, catalog, decisions, keys, nodes, people, pinning, usage
 
-__all__ = ["audit", "keys", "people", "usage"]
+__all__ = ["aliases", "audit", "catalog", "decisions", "keys", "nodes", "people", "pinning", "usage"]

@@ -60,20 +60,20 @@ class CatalogModel(Revised):
 
     class Think(models.TextChoices):
         CLIENT = "", "as the client or Ollama decides"
-        OFF = "off"
-        ON = "on"
-        LOW = "low"
-        MEDIUM = "medium"
-        HIGH = "high"
+        OFF = "off", "off"
+        ON = "on", "on"
+        LOW = "low", "low"
+        MEDIUM = "medium", "medium"
+        HIGH = "high", "high"
 
     class OnSpill(models.TextChoices):
         """When part of a model lands in host memory (size_vram below size)."""
 
-        ALLOW = "allow"
-        ALERT = "alert"
-        REFUSE = "refuse"
+        ALLOW = "allow", "allow"
+        ALERT = "alert", "allow and alert"
+        REFUSE = "refuse", "refuse"
 
-    name = models.CharField(max_length=255, unique=True, help_text="llama3.2 is llama3.2:latest.")
+    name = models.CharField(max_length=255, unique=True)
 
     enabled = models.BooleanField(default=True)
     note = models.TextField(blank=True)
@@ -99,7 +99,9 @@ class CatalogModel(Revised):
         null=True, blank=True, help_text="Fewer than its nodes give; empty: what they give."
     )
     min_replicas = models.PositiveSmallIntegerField(
-        default=0, help_text="Nodes that keep it loaded at any time, as far as there is room."
+        "least replicas",
+        default=0,
+        help_text="Nodes that keep it loaded at any time, as far as there is room.",
     )
     think = models.CharField(
         max_length=6,
@@ -108,7 +110,13 @@ class CatalogModel(Revised):
         blank=True,
         help_text="Where a request says nothing.",
     )
-    on_spill = models.CharField(max_length=6, choices=OnSpill.choices, default=OnSpill.ALERT)
+    on_spill = models.CharField(
+        "when it spills",
+        max_length=6,
+        choices=OnSpill.choices,
+        default=OnSpill.ALERT,
+        help_text="When part of it lies in host memory after a load, which makes it slow.",
+    )
 
     family = models.CharField(max_length=64, blank=True, editable=False)
     parameter_size = models.CharField(max_length=32, blank=True, editable=False)
@@ -122,6 +130,7 @@ class CatalogModel(Revised):
 
     class Meta:
         ordering = ["name"]
+        verbose_name = "model"
 
     def __str__(self) -> str:
         return self.name
@@ -201,6 +210,7 @@ class ModelOnNode(Revised):
     objects = ModelOnNodeQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "model on a node"
         verbose_name_plural = "models on nodes"
         constraints = [models.UniqueConstraint(fields=["node", "model"], name="model_once_per_node")]
         indexes = [models.Index(fields=["digest"], name="model_on_node_digest")]

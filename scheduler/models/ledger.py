@@ -16,34 +16,32 @@ class LedgerEntry(models.Model):
     """One decision of the scheduler. Node, model and key are names: the entry outlives their rows."""
 
     class Kind(models.TextChoices):
-        LOAD = "load"
-        EVICT = "evict"
-        PREFETCH = "prefetch"
-        WARM = "warm"
-        RELOAD = "reload"
-        REFUSE = "refuse"
-        QUARANTINE = "quarantine"
-        DRAIN = "drain"
-        RECOVER = "recover"
+        LOAD = "load", "load"
+        EVICT = "evict", "evict"
+        PREFETCH = "prefetch", "prefetch"
+        WARM = "warm", "warm"
+        RELOAD = "reload", "reload"
+        REFUSE = "refuse", "refuse"
+        QUARANTINE = "quarantine", "quarantine"
+        DRAIN = "drain", "drain"
+        RECOVER = "recover", "recover"
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
     kind = models.CharField(max_length=10, choices=Kind.choices)
     node = models.CharField(max_length=64, blank=True)
     model = models.CharField(max_length=255, blank=True)
-    cause = models.CharField(max_length=32, blank=True, help_text="demand, pin, prefetch, operator, …")
+    cause = models.CharField(max_length=32, blank=True)  # demand, pin, prefetch, operator, …
     key = models.CharField(max_length=64, blank=True, help_text="Public id of the key that caused it.")
     seconds = models.FloatField(null=True)
     bytes = models.BigIntegerField(null=True)
-    outcome = models.CharField(
-        max_length=32, blank=True, help_text="ok, failed, hit, late, wasted, harmful, …"
-    )
+    outcome = models.CharField(max_length=32, blank=True)
     reason = models.TextField(blank=True)
 
     objects = LedgerManager()
 
     class Meta:
         ordering = ["-at", "-id"]
-        verbose_name_plural = "ledger"
+        verbose_name_plural = "ledger entries"
         indexes = [
             models.Index(fields=["model", "-at"], name="ledger_model_at"),
             models.Index(fields=["node", "-at"], name="ledger_node_at"),

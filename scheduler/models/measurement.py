@@ -40,9 +40,9 @@ class Measurement(models.Model):
 
     node = models.CharField(max_length=64)
     digest = models.CharField(max_length=80)
-    num_ctx = models.PositiveIntegerField()
+    num_ctx = models.PositiveIntegerField("context length")
     slots = models.PositiveSmallIntegerField()
-    kv_type = models.CharField(max_length=8)
+    kv_type = models.CharField("KV cache type", max_length=8)
     size_bytes = models.PositiveBigIntegerField()
     size_vram = models.PositiveBigIntegerField(
         help_text="In bytes; below size_bytes when part is in host memory."

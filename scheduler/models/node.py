@@ -78,14 +78,14 @@ class Node(Revised):
 
     class State(models.TextChoices):
         UNKNOWN = "unknown", "not seen yet"
-        UP = "up"
-        DOWN = "down"
-        QUARANTINED = "quarantined"  # its loads hang while its health is green
+        UP = "up", "up"
+        DOWN = "down", "down"
+        QUARANTINED = "quarantined", "quarantined"  # its loads hang while its health is green
 
     class KvType(models.TextChoices):
-        F16 = "f16"
-        Q8_0 = "q8_0"
-        Q4_0 = "q4_0"
+        F16 = "f16", "f16"
+        Q8_0 = "q8_0", "q8_0"
+        Q4_0 = "q4_0", "q4_0"
 
     quiet = frozenset({"last_seen_at", "last_error", "gpus", "gpus_at", "load_gbps", "state_reason"})
 

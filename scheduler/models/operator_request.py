@@ -28,18 +28,18 @@ class OperatorRequest(models.Model):
     """What an operator asked of the scheduler, by a command or a button, and what came of it."""
 
     class Kind(models.TextChoices):
-        LOAD = "load"
-        EVICT = "evict"
-        PIN = "pin"
-        UNPIN = "unpin"
-        DRAIN = "drain"
-        UNDRAIN = "undrain"
-        CANCEL = "cancel"
+        LOAD = "load", "load"
+        EVICT = "evict", "evict"
+        PIN = "pin", "pin"
+        UNPIN = "unpin", "unpin"
+        DRAIN = "drain", "drain"
+        UNDRAIN = "undrain", "undrain"
+        CANCEL = "cancel", "cancel"
 
     class State(models.TextChoices):
-        ASKED = "asked"
-        DONE = "done"
-        REFUSED = "refused"
+        ASKED = "asked", "asked"
+        DONE = "done", "done"
+        REFUSED = "refused", "refused"
 
     kind = models.CharField(max_length=8, choices=Kind.choices)
     node = models.CharField(max_length=64, blank=True)

@@ -34,7 +34,7 @@ class PinningPolicy(Revised):
         max_length=255, default="*", help_text="A node's name or a pattern, such as gpu-a*."
     )
     min_replicas = models.PositiveSmallIntegerField(
-        default=1, help_text="Nodes that hold each model it names."
+        "least replicas", default=1, help_text="Nodes that hold each model it names."
     )
     windows = models.JSONField(
         default=list,

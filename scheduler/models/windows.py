@@ -13,6 +13,7 @@ from scheduler.policy.pins import MINUTES_A_DAY, MINUTES_A_WEEK, Window
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
+LINE = re.compile(r"([a-z,\s-]+?)\s+(\d\d:\d\d)\s*-\s*(\d\d:\d\d)")
 
 
 class BadWindow(ValueError):
@@ -38,6 +39,43 @@ def _check_one(window: object) -> None:
             raise BadWindow(f"{side!r} is a time from 00:00 to 24:00, such as 08:30.")
     if window["from"] == window["to"]:
         raise BadWindow("A window that starts when it ends says nothing; use 00:00 to 24:00 for a whole day.")
+
+
+def from_lines(text: str) -> list[dict[str, Any]]:
+    """Windows from lines such as `mon-fri 08:00-18:00` and `sat,sun 22:00-06:00`. Raises BadWindow."""
+    windows = [_window(line.strip().lower()) for line in text.splitlines() if line.strip()]
+    check(windows)
+    return windows
+
+
+def _window(line: str) -> dict[str, Any]:
+    found = LINE.fullmatch(line)
+    if found is None:
+        raise BadWindow(f"{line!r} is no window; write mon-fri 08:00-18:00.")
+    days = [day for part in found[1].replace(" ", "").split(",") for day in _days(part)]
+    return {"days": sorted(set(days), key=DAYS.index), "from": found[2], "to": found[3]}
+
+
+def _days(part: str) -> list[str]:
+    """`fri-mon` goes over the weekend."""
+    first, _, last = part.partition("-")
+    if first not in DAYS or (last or first) not in DAYS:
+        raise BadWindow(f"{part!r} is no day; days are {', '.join(DAYS)}.")
+    start, length = DAYS.index(first), (DAYS.index(last or first) - DAYS.index(first)) % len(DAYS)
+    return [DAYS[(start + step) % len(DAYS)] for step in range(length + 1)]
+
+
+def as_lines(windows: Sequence[Mapping[str, Any]]) -> str:
+    """The same windows as lines."""
+    return "\n".join(f"{_named(window['days'])} {window['from']}-{window['to']}" for window in windows)
+
+
+def _named(days: Sequence[str]) -> str:
+    """`mon-fri` for three days or more in a row, else each by name."""
+    numbers = sorted(DAYS.index(day) for day in days)
+    if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{DAYS[numbers[0]]}-{DAYS[numbers[-1]]}"
+    return ",".join(DAYS[number] for number in numbers)
 
 
 def minutes(windows: Sequence[Mapping[str, Any]]) -> tuple[Window, ...]:

@@ -139,4 +139,4 @@ class TestFit:
         by_formula = need(copy)
         profile = {"node": "gpu-a", "digest": copy.digest, "num_ctx": 4096, "slots": 1, "kv_type": "f16"}
         Measurement.objects.learn(**profile, size_bytes=5 * 10**9, size_vram=5 * 10**9, load_s=None)
-        assert need(copy) < 6 * 10**9 < by_formula
+        assert need(copy) < 8 * 10**9 < by_formula
