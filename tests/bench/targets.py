@@ -110,15 +110,8 @@ def litellm(place: Place) -> Target:
         "LITELLM_TELEMETRY": "False",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
-    command = [
-        str(virtual_environment(".venv-litellm", LITELLM) / "litellm"),
-        "--config",
-        str(conf),
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
+    program = virtual_environment(".venv-litellm", LITELLM) / "litellm"
+    command = [str(program), "--config", str(conf), "--host", "127.0.0.1", "--port", str(port)]
     log = place.folder / "litellm.log"
     process = Process("litellm", [*command, "--num_workers", "1"], core=place.core, log=log, env=env)
     process.wait_ready(f"http://127.0.0.1:{port}/health/liveliness")
