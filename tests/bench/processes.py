@@ -7,11 +7,11 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -58,13 +58,16 @@ class Process:
                 start_new_session=True,
             )
 
-    def wait_ready(self, url: str, timeout_s: float = 120.0) -> None:
-        """Return when the URL answers below 500; SystemExit with the end of its output when it does not."""
+    def wait_ready(self, url: str, *, timeout_s: float = 120.0, **request: Any) -> None:
+        """Return when the URL answers 200; SystemExit with the end of its output when it does not.
+
+        `request` has the headers and data of urllib.request.Request.
+        """
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if self._popen.poll() is not None:
                 break
-            if _answers(url):
+            if _answers(urllib.request.Request(url, **request)):
                 return
             time.sleep(0.2)
         tail = self._log.read_text(errors="replace")[-3000:]
@@ -89,12 +92,10 @@ class Process:
                 self._popen.wait(10)
 
 
-def _answers(url: str) -> bool:
+def _answers(request: urllib.request.Request) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2):
-            return True
-    except urllib.error.HTTPError as error:
-        return error.code < 500
+        with urllib.request.urlopen(request, timeout=5) as reply:
+            return bool(reply.status == 200)
     except OSError:
         return False
 

@@ -90,12 +90,10 @@ async def waiting(target: Target, route: str, pace: Pace) -> Figures:
     before = target.process.usage().threads
     load = Load(target.port, target.request(route, stream=False, wait_ms=4000), 0)
     await load.open(200, once=True)
-    most = before
-    while any(not connection.lost.done() for connection in load.connections):
-        most = max(most, target.process.usage().threads)
-        await asyncio.sleep(0.2)
-    _check(load.tally)
-    return {"threads_before": before, "threads_added": most - before}
+    await asyncio.sleep(2)
+    with_requests = target.process.usage().threads
+    await _until(lambda: all(connection.lost.done() for connection in load.connections), load, "200 replies")
+    return {"threads_before": before, "threads_added": with_requests - before}
 
 
 async def slow_reader(target: Target, route: str, pace: Pace) -> Figures:

@@ -33,10 +33,13 @@ class Target:
     def request(
         self, route: str, *, stream: bool, chunks: int = 1, gap_ms: int = 0, wait_ms: int = 0
     ) -> bytes:
-        prompt = f"Say something. chunks={chunks} gap={gap_ms} wait={wait_ms}"
-        message = {"role": "user", "content": prompt}
-        body = json.dumps({"model": MODEL, "messages": [message], "stream": stream}).encode()
+        body = _chat(f"Say something. chunks={chunks} gap={gap_ms} wait={wait_ms}", stream=stream)
         return http_request(self.port, PATHS[route], dict(self.headers), body)
+
+
+def _chat(prompt: str, *, stream: bool) -> bytes:
+    message = {"role": "user", "content": prompt}
+    return json.dumps({"model": MODEL, "messages": [message], "stream": stream}).encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +129,7 @@ def bridge(place: Place) -> Target:
         "BRIDGE_DATA_DIR": str(place.folder / "bridge-data"),
         "BRIDGE_HOST": "127.0.0.1",
         "BRIDGE_PORT": str(port),
+        "BRIDGE_DEFAULT_SLOTS": "1100",  # the upstream has no slots: every open stream shall get a seat
         "OLLAMA_URL": f"http://127.0.0.1:{place.upstream_port}",
         "REDIS_URL": "",
         "DATABASE_URL": "",
@@ -135,8 +139,10 @@ def bridge(place: Place) -> Target:
     key = json.loads(_manage(manage, env, "createkey", "bench", "--json"))["key"]
     log = place.folder / "bridge.log"
     process = Process("bridge", [*manage, "serve"], core=place.core, log=log, env=env)
-    process.wait_ready(f"http://127.0.0.1:{port}/readyz")
     headers = {"Authorization": f"Bearer {key}"}
+    # Its scheduler first has to find the node and its model.
+    first = {"headers": headers, "data": _chat("hello", stream=False)}
+    process.wait_ready(f"http://127.0.0.1:{port}{PATHS['native']}", **first)
     return Target(name="bridge", port=port, routes=("native", "openai"), process=process, headers=headers)
 
 
