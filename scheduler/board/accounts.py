@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from scheduler.board.interface import Allowance, Budget, Limits, Ticket
 from scheduler.board.refusals import Over
-from scheduler.board.windows import Window
+from scheduler.board.windows import TOLERANCE, Window
 
 SETTLED_AFTER_S = 86_400.0  # a period that is over is kept so long for what is settled late
 
@@ -62,9 +62,9 @@ class Account:
         self.requests.roll(now)
         self.tokens.roll(now)
         rpm, tpm = limits.requests_per_minute, limits.tokens_per_minute
-        if rpm is not None and self.requests.used(now) + 1 > rpm:  # 1
+        if rpm is not None and self.requests.used(now) + 1 > rpm + TOLERANCE:  # 1
             return Over("rate", rpm, 1, self.requests.fits_in_s(now, 1, rpm))
-        if tpm is not None and self.tokens.used(now) + ticket.tokens > tpm:  # 2
+        if tpm is not None and self.tokens.used(now) + ticket.tokens > tpm + TOLERANCE:  # 2
             return Over("tokens", tpm, ticket.tokens, self.tokens.fits_in_s(now, ticket.tokens, tpm))
         if limits.parallel is not None and self.parallel >= limits.parallel:  # 3
             return Over("parallel", limits.parallel, self.parallel, 1.0)
@@ -117,7 +117,7 @@ class Account:
 
 def remaining(limit: int, used: float) -> int:
     """Whole units left."""
-    return max(0, int(limit - used))
+    return max(0, int(limit - used + TOLERANCE))
 
 
 def over_budget(budget: Budget, used: int, reserved: int, tokens: int, now: float) -> Over:

@@ -11,6 +11,7 @@ was charged, and the one number of a cell rate cannot tell how much of a charge 
 from __future__ import annotations
 
 MINUTE_S = 60.0
+TOLERANCE = 1e-6  # of one request or token: a wait that was promised must do, whatever floats round to
 
 
 class Window:
@@ -72,7 +73,7 @@ class Window:
 
 def elapsed_share(minute: int, now: float) -> float:
     """How much of `minute` is over, 0 to 1."""
-    return min(max(now / MINUTE_S - minute, 0.0), 1.0)
+    return min(max((now - minute * MINUTE_S) / MINUTE_S, 0.0), 1.0)
 
 
 def decay_share(room: int, bucket: int) -> float:

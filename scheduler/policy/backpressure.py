@@ -73,8 +73,8 @@ def retry_after(waiting: int, rate: float | None, load_s: float | None) -> int:
 
 
 def clamp(seconds: float) -> int:
-    """Whole seconds for a Retry-After header."""
-    return int(min(max(math.ceil(seconds), 1), RETRY_MAX_S))
+    """Whole seconds for a Retry-After header; a millionth more is a rounding of floats, not a second."""
+    return int(min(max(math.ceil(seconds - 1e-6), 1), RETRY_MAX_S))
 
 
 def predicted_wait(
