@@ -38,7 +38,7 @@ async def test_a_leader_that_resigns_is_followed_at_once_with_a_larger_number(bo
 
 async def test_a_leader_that_falls_silent_is_followed_after_its_lease(board: Board, clock: Clock) -> None:
     first = await board.lead("a")
-    clock.advance(4.9)
+    clock.advance(2.9)
     assert await board.lead("b") is None
     clock.advance(0.2)
     second = await board.lead("b")
@@ -49,7 +49,7 @@ async def test_a_leader_that_falls_silent_is_followed_after_its_lease(board: Boa
 
 async def test_a_leader_that_comes_back_after_its_lease_has_a_new_number(board: Board, clock: Clock) -> None:
     first = await board.lead("a")
-    clock.advance(5.1)
+    clock.advance(3.1)
     second = await board.lead("a")
     assert first is not None
     assert second is not None
