@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bridge.errors import Refused
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from bridge.exchange import Exchange
 
 POLL_S = 30.0  # a wait on the board returns at least this often
+FORGIVE_S = 2.0  # how long a request leaves out the nodes that failed it
 
 # Reason: status, whether an official client should try again by itself.
 ANSWERS: dict[Reason, tuple[int, bool | None]] = {
@@ -40,7 +42,11 @@ async def seat(board: Board, ticket: Ticket, exchange: Exchange, *, moved: bool 
             raise refused(step, exchange)
         if isinstance(step, Place):
             exchange.allowance = step.allowance
-        step = await board.wait(ticket.id, POLL_S)
+        step = await board.wait(ticket.id, FORGIVE_S if ticket.avoid else POLL_S)
+        if step is None and ticket.avoid:
+            # Nobody else has room: a node that failed a moment ago is better than none.
+            ticket = replace(ticket, avoid=frozenset())
+            step = await board.move(ticket)
 
 
 def taken(seat: Seat, exchange: Exchange) -> Seat:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 from bridge import admission
 from bridge.dialects import counts, node_lines
+from bridge.dialects.counts import Counts
 from bridge.dialects.inner import BadRequest, Encoder, Inner, NodeFault
-from bridge.dialects.ndjson import LineSplitter, LineTooLong
+from bridge.dialects.ndjson import LastLine, LineSplitter, LineTooLong
 from bridge.errors import BridgeError, NodeFailed, NodeRefused
 from bridge.exchange import Exchange
 from bridge.plane import DataPlane
@@ -25,18 +26,9 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 3  # nodes tried for one request before the client hears of it
 DONE = b'"done":true'
+NO_END = NodeFault("the node ended the stream without its end mark", kind="node_garbage")
 ERROR_LINE = b'{"error":'
 JSON_HEADERS = [(b"content-type", b"application/json"), (b"accept", b"application/x-ndjson")]
-# Options that a runner is started with: the profile decides them, since another value reloads the model.
-RUNNER_OPTIONS = (
-    "num_ctx",
-    "num_batch",
-    "num_gpu",
-    "main_gpu",
-    "use_mmap",
-    "num_thread",
-    "draft_num_predict",
-)
 
 
 @dataclass(slots=True)
@@ -48,7 +40,9 @@ class Job:
     inner: Inner
     ticket: Ticket
     encoder: Encoder
+    nodes: frozenset[str]  # that hold the model
     reply: Reply | None = None
+    started: bool = False  # the stream's opening bytes are out
     attempts: int = 0  # seats taken so far
 
     async def open(self) -> Reply:
@@ -69,7 +63,9 @@ class Job:
             raise error
         log.info("request %s moves on from node %s: %s", self.exchange.id, node, error)
         self.plane.suspect(node)
-        self.ticket = replace(self.ticket, avoid=self.ticket.avoid | {node})
+        avoid = self.ticket.avoid | {node}
+        # Where no other node holds the model, the same one gets another chance at once.
+        self.ticket = replace(self.ticket, avoid=avoid if self.nodes - avoid else frozenset())
 
     async def _send(self, seat: Seat) -> Reply:
         plane, inner = self.plane, self.inner
@@ -117,60 +113,52 @@ class Job:
 
 
 def dress(inner: Inner, seat: Seat, keep_alive: int | str) -> None:
-    """Give the body what every call for this resident carries, whatever the client wrote."""
+    """Give the body what every call for this resident carries. Its dialect has taken out already what a
+    client wrote of it (runner options, keep_alive, shift): another value reloads the model."""
     body = inner.body
-    options = body.get("options") or {}
-    for name in RUNNER_OPTIONS:
-        options.pop(name, None)
-    body["options"] = {**options, **seat.options}
+    body["options"] = {**(body.get("options") or {}), **seat.options}
     body["model"] = seat.model
     body["keep_alive"] = keep_alive
-    body.pop("shift", None)  # part of the profile too: another value reloads
 
 
 async def untouched(job: Job, reply: Reply) -> AsyncGenerator[bytes, None]:
-    """The node's bytes as they come. The end mark is looked for by one search in each chunk; a line that was
-    cut is remembered until its end comes, so that the record is written before the client sees `done`."""
-    exchange = job.exchange
-    cut: list[bytes] = []
-    last = b""
+    """The node's bytes as they come. Only the last line is remembered, so that the record is written before
+    the client sees `done`, and so that a stream without it is told from one that ended well."""
+    exchange, last = job.exchange, LastLine()
     try:
         async for chunk in reply:
             if exchange.first_token_s is None:
                 exchange.first_token()
             exchange.lines += chunk.count(b"\n")
-            last = chunk
-            if cut or chunk[-1] != 10:
-                cut.append(chunk)
-                if chunk[-1] != 10:
-                    yield chunk
-                    continue
-                last = b"".join(cut)
-                cut.clear()
-            if DONE in last:
-                settle_done(exchange, last)
+            last.feed(chunk)
+            if chunk.endswith(b"\n") and DONE in (line := last.line()):
+                settle_done(exchange, line)
             yield chunk
         if exchange.outcome is None:
-            yield ended_badly(job, last)
+            yield ended_badly(job, last.line())
+    except LineTooLong as error:
+        yield b"\n" + broke_off(job, NodeFault(str(error), kind="node_garbage"))
     except NodeError as error:
-        yield (b"\n" if cut else b"") + broke_off(job, error)
+        yield b"\n" * last.cut + broke_off(job, error)
 
 
-def settle_done(exchange: Exchange, data: bytes) -> None:
-    """The node's last line is here: count it and write the record."""
-    line = data.rstrip(b"\n").rpartition(b"\n")[2]
-    if DONE in line:
-        exchange.counts = counts.read(line)
-        exchange.finish("answered", reason=exchange.counts.done_reason if exchange.counts else "")
+def settle_done(exchange: Exchange, line: bytes) -> None:
+    """Count and write the record, if this is the node's end mark and not an argument that reads like it."""
+    try:
+        reply = node_lines.parse(line)
+    except NodeFault:
+        return
+    if reply.get("done") is True:
+        exchange.counts = counts.of(reply)
+        exchange.finish("answered", reason=done_reason(exchange.counts))
 
 
-def ended_badly(job: Job, last: bytes) -> bytes:
+def ended_badly(job: Job, line: bytes) -> bytes:
     """The node closed the stream without `done: true`. Where its last line said why, the client has it."""
-    line = last.rstrip(b"\n").rpartition(b"\n")[2]
     if line.startswith(ERROR_LINE):
         job.exchange.finish("failed", reason="node_error")
         return b""
-    return broke_off(job, NodeFault("the node ended the stream without its end mark", kind="node_garbage"))
+    return broke_off(job, NO_END)
 
 
 def broke_off(job: Job, error: NodeError | NodeFault) -> bytes:
@@ -182,38 +170,43 @@ def broke_off(job: Job, error: NodeError | NodeFault) -> bytes:
 
 
 async def encoded(job: Job, reply: Reply) -> AsyncGenerator[bytes, None]:
-    """The node's lines as the client's dialect."""
-    exchange, encoder, splitter = job.exchange, job.encoder, LineSplitter()
+    """The node's lines as the client's dialect; what came before a failure is passed on before it."""
+    encoder, splitter = job.encoder, LineSplitter()
+    out = [] if job.started else [encoder.start()]
     try:
-        yield encoder.start()
         async for chunk in reply:
-            out = []
             for line in splitter.feed(chunk):
-                exchange.lines += 1
                 out.append(encoder.event(line))
-            exchange.first_token()
+                job.exchange.lines += 1
+            job.exchange.first_token()
             if encoder.finished:
-                exchange.counts = encoder.counts
-                exchange.finish("answered", reason=encoder.counts.done_reason if encoder.counts else "")
+                job.exchange.counts = encoder.counts
+                job.exchange.finish("answered", reason=done_reason(encoder.counts))
             if data := b"".join(out):
                 yield data
+            out = []
         if not encoder.finished:
-            yield broke_off(
-                job, NodeFault("the node ended the stream without its end mark", kind="node_garbage")
-            )
+            yield broke_off(job, NO_END)
     except LineTooLong as error:
-        yield broke_off(
-            job, NodeFault(f"the node sent a line that is too long: {error}", kind="node_garbage")
-        )
+        fault = NodeFault(f"the node sent a line that is too long: {error}", kind="node_garbage")
+        yield b"".join(out) + broke_off(job, fault)
     except (NodeError, NodeFault) as error:
-        yield broke_off(job, error)
+        if any(out):
+            job.exchange.first_token()
+        yield b"".join(out) + broke_off(job, error)
+
+
+def done_reason(counted: Counts | None) -> str:
+    return counted.done_reason if counted else ""
 
 
 async def waited(job: Job, opening: asyncio.Task[Reply], heartbeat_s: float) -> AsyncGenerator[bytes, None]:
     """A stream that begins before there is anything to relay: heartbeats until the node answers."""
     try:
+        started, job.started = job.encoder.start(), True
         while not opening.done():
-            yield job.encoder.heartbeat()
+            yield started + job.encoder.heartbeat()
+            started = b""
             await asyncio.wait({opening}, timeout=heartbeat_s)
         reply = opening.result()
     except (BridgeError, BadRequest) as error:

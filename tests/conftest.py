@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from scheduler.simulator.process import NodeProcess
+from tests.bridge.served import MODELS, Served
+from tests.serving import Bridge, copied, migrated
 
 FakeNode = Callable[..., NodeProcess]
+Serve = Callable[..., Bridge]
+QUICK = {"load_gbps": 100, "load_fixed": 0.02, "vram_recovery": 0.01, "tps": 0, "prefill_tps": 0}
 
 
 @pytest.fixture
@@ -21,7 +26,43 @@ def fake_node() -> Iterator[FakeNode]:
     with ExitStack() as nodes:
 
         def start(models: str = "llama3.2=2", **flags: object) -> NodeProcess:
-            quick = {"load_gbps": 100, "load_fixed": 0.02, "vram_recovery": 0.01, "tps": 0, "prefill_tps": 0}
-            return nodes.enter_context(NodeProcess(models, **{**quick, **flags}))
+            return nodes.enter_context(NodeProcess(models, **{**QUICK, **flags}))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def empty_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated data directory, made once and copied for each bridge."""
+    return migrated(tmp_path_factory.mktemp("bridge") / "empty")
+
+
+@pytest.fixture
+def serve(empty_data: Path, tmp_path: Path) -> Iterator[Serve]:
+    """Start bridges: `serve([node.url], BRIDGE_HEARTBEAT="0.1s")`; all end with the test."""
+    with ExitStack() as bridges:
+        count = 0
+
+        def start(nodes: list[str], **env: str) -> Bridge:
+            nonlocal count
+            count += 1
+            bridge = Bridge(copied(empty_data, tmp_path / f"data{count}"), nodes=nodes, **env)
+            bridges.callback(bridge.close)
+            bridge.manage("synccatalog")
+            return bridge.start()
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def served(empty_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One node and one bridge for a whole file, for tests that leave them as they found them."""
+    directory = tmp_path_factory.mktemp("served") / "data"
+    with NodeProcess(MODELS, vram_gib=24, slots=8, **QUICK) as node:
+        bridge = Bridge(copied(empty_data, directory), nodes=[node.url], BRIDGE_DEFAULT_SLOTS="8")
+        try:
+            bridge.manage("synccatalog")
+            key = bridge.key("test", "--scopes", "chat,embed,models,manage")
+            yield Served(node, bridge.start(), key)
+        finally:
+            bridge.close()

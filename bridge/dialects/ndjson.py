@@ -82,5 +82,10 @@ class LastLine:
         """The last line so far, without its line end."""
         return b"".join(self._parts).rstrip(b"\r\n")
 
+    @property
+    def cut(self) -> bool:
+        """Bytes came, and the last of them was no line end."""
+        return bool(self._parts) and not self._ended()
+
     def _ended(self) -> bool:
         return bool(self._parts) and self._parts[-1].endswith(b"\n")

@@ -26,11 +26,13 @@ async def complete(request: HotRequest, exchange: Exchange) -> Answer:
     if inner.purpose != "generate":
         return await emptied(plane, exchange, inner, entry)
     encoder = exchange.dialect.encoder(inner, request_id=exchange.id, created=int(exchange.at))
-    job = relay.Job(plane, exchange, inner, plane.ticket(exchange, inner, entry), encoder)
+    job = relay.Job(
+        plane, exchange, inner, plane.ticket(exchange, inner, entry), encoder, frozenset(entry.nodes)
+    )
     if inner.stream:
         return await stream(job)
     body = await job.whole()
-    exchange.finish("answered", reason=exchange.counts.done_reason if exchange.counts else "")
+    exchange.finish("answered", reason=relay.done_reason(exchange.counts))
     return Answer(200, [(b"content-type", b"application/json; charset=utf-8"), *exchange.headers()], body)
 
 
@@ -60,8 +62,10 @@ async def emptied(plane: DataPlane, exchange: Exchange, inner: Inner, entry: Ent
     if inner.purpose == "load":
         await admission.seat(plane.board, plane.ticket(exchange, inner, entry), exchange)
     exchange.finish("answered", reason=inner.purpose)
-    body = ollama.emptied(inner, created=int(exchange.at))
-    return Answer(200, [(b"content-type", b"application/json; charset=utf-8"), *exchange.headers()], body)
+    encoder = exchange.dialect.encoder(inner, request_id=exchange.id, created=int(exchange.at))
+    reply = ollama.emptied(inner, created=int(exchange.at))
+    body = encoder.start() + encoder.event(reply) if inner.stream else encoder.whole(reply)
+    return Answer(200, [(b"content-type", encoder.content_type), *exchange.headers()], body)
 
 
 WORDS = {"completion": "generate", "embedding": "embed", "insert": "insert"}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from datetime import UTC, datetime
 
 import orjson
 
 from bridge.catalogue import Entry
+from bridge.dialects import models as shapes
 from bridge.dialects import ollama
 from bridge.errors import NotFound
 from bridge.exchange import Exchange
@@ -20,41 +21,36 @@ from scheduler.board.interface import Resident
 
 View = Callable[[HotRequest, Exchange], Awaitable[Answer]]
 
-FOREVER = "2318-01-01T00:00:00Z"  # about what Ollama shows for keep_alive -1
+FOREVER = datetime(2318, 1, 1, tzinfo=UTC)  # about what Ollama shows for keep_alive -1
 
 
 async def tags(request: HotRequest, exchange: Exchange) -> Answer:
     """GET /api/tags."""
-    return listed(exchange, {"models": [tag(entry) for entry in visible(exchange)]})
+    return listed(exchange, shapes.ollama_tags(shape(entry) for entry in visible(exchange)))
 
 
 async def ps(request: HotRequest, exchange: Exchange) -> Answer:
     """GET /api/ps: what is resident on any node, once for each node that holds it."""
-    plane = current()
     entries = {entry.name: entry for entry in visible(exchange)}
-    rows = [
-        tag(entries[resident.model]) | running(resident)
-        for resident in await plane.board.residents()
-        if resident.model in entries
-    ]
-    return listed(exchange, {"models": rows})
+    residents = await current().board.residents()
+    rows = [running(each, entries[each.model]) for each in residents if each.model in entries]
+    return listed(exchange, shapes.ollama_ps(rows))
 
 
 async def version(request: HotRequest, exchange: Exchange) -> Answer:
     """GET /api/version: the oldest among the nodes, since clients choose features by it."""
-    return listed(exchange, {"version": current().catalogue.oldest_version or "0.0.0"})
+    return listed(exchange, orjson.dumps({"version": current().catalogue.oldest_version or "0.0.0"}))
 
 
 async def models(request: HotRequest, exchange: Exchange) -> Answer:
     """GET /v1/models."""
-    return listed(exchange, {"object": "list", "data": [card(entry) for entry in visible(exchange)]})
+    return listed(exchange, shapes.openai_list(shape(entry) for entry in visible(exchange)))
 
 
 async def model(request: HotRequest, exchange: Exchange) -> Answer:
     """GET /v1/models/{id}."""
-    name = request.path.removeprefix("/v1/models/")
-    entry = current().entry(name, exchange)
-    return listed(exchange, card(entry))
+    entry = current().entry(request.path.removeprefix("/v1/models/"), exchange)
+    return listed(exchange, shapes.openai_one(shape(entry)))
 
 
 async def show(request: HotRequest, exchange: Exchange) -> Answer:
@@ -86,41 +82,34 @@ def visible(exchange: Exchange) -> list[Entry]:
     return current().catalogue.visible(exchange.grant.may_use)
 
 
-def listed(exchange: Exchange, body: dict[str, Any]) -> Answer:
+def listed(exchange: Exchange, body: bytes) -> Answer:
     """Lists are polled by clients all day: they leave no usage record unless they are refused."""
     exchange.unrecorded = True
     exchange.finish("answered")
-    return json_answer(200, orjson.dumps(body), exchange.headers())
+    return json_answer(200, body, exchange.headers())
 
 
-def tag(entry: Entry) -> dict[str, Any]:
-    """A model as /api/tags shows it."""
-    return {
-        "name": entry.listed,
-        "model": entry.listed,
-        "modified_at": entry.modified_at,
-        "size": entry.size_bytes,
-        "digest": entry.digest,
-        "details": dict(entry.details),
-        "capabilities": sorted(entry.capabilities),
-    }
+def shape(entry: Entry) -> shapes.Model:
+    return shapes.Model(
+        name=entry.listed,
+        modified_at=entry.modified_at,
+        size=entry.size_bytes,
+        digest=entry.digest,
+        details=entry.details,
+        capabilities=tuple(sorted(entry.capabilities)),
+    )
 
 
-def running(resident: Resident) -> dict[str, Any]:
-    """What /api/ps says beyond /api/tags, and the node, which Ollama has no word for."""
-    return {
-        "expires_at": FOREVER,
-        "size": resident.bytes,
-        "size_vram": resident.bytes,
-        "context_length": resident.num_ctx,
-        "node": resident.node,
-    }
-
-
-def card(entry: Entry) -> dict[str, Any]:
-    """A model as OpenAI shows it."""
-    created = int(entry.modified_at.timestamp()) if entry.modified_at else 0
-    return {"id": entry.listed, "object": "model", "created": created, "owned_by": "ollama"}
+def running(resident: Resident, entry: Entry) -> shapes.Resident:
+    return shapes.Resident(
+        name=entry.listed,
+        size=resident.bytes,
+        size_vram=resident.bytes,
+        digest=entry.digest,
+        expires_at=FOREVER,
+        context_length=resident.num_ctx,
+        details=entry.details,
+    )
 
 
 def holder(plane: DataPlane, entry: Entry) -> str:
@@ -129,6 +118,3 @@ def holder(plane: DataPlane, entry: Entry) -> str:
     if not nodes:
         raise NotFound(f"No node holds the model '{entry.listed}' now.", kind="no_node")
     return nodes[0]
-
-
-__all__ = ["View", "model", "models", "ps", "show", "tags", "version"]
