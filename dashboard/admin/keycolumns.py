@@ -14,8 +14,6 @@ from django.utils.safestring import SafeString
 from bridge.models import ApiKey, Scope, State
 from dashboard.soon import SOON
 
-PERIODS = {"day": "a day", "month": "a month", "total": "in all"}
-
 
 class KeyColumns:
     """Columns for a ModelAdmin of keys."""
@@ -58,12 +56,14 @@ class KeyColumns:
     @admin.display(description="limits")
     def limits(self, key: ApiKey) -> SafeString | str:
         limits = [
-            f"{short(value)} {unit}"
-            for value, unit in (
-                (key.requests_per_minute, "a minute"),
-                (key.tokens_per_minute, "tokens a minute"),
-                (key.parallel, "in parallel"),
-                *((getattr(key, f"budget_tokens_{p}"), f"tokens {text}") for p, text in PERIODS.items()),
+            text.format(short(value))
+            for value, text in (
+                (key.requests_per_minute, "{}/min"),
+                (key.tokens_per_minute, "{} tokens/min"),
+                (key.parallel, "{} in parallel"),
+                (key.budget_tokens_day, "{} tokens/day"),
+                (key.budget_tokens_month, "{} tokens/month"),
+                (key.budget_tokens_total, "{} tokens in all"),
             )
             if value is not None
         ]
