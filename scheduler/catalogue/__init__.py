@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from scheduler.catalogue.report import NodeSync, SyncReport
-from scheduler.catalogue.sync import follow, sync
+from scheduler.catalogue.sync import sync
 
-__all__ = ["NodeSync", "SyncReport", "follow", "sync"]
+__all__ = ["NodeSync", "SyncReport", "sync"]

@@ -62,16 +62,6 @@ async def sync(
     return report
 
 
-async def follow(interval_s: float, *, connect: Connect = NodeClient) -> None:
-    """Sync now and at each interval, for ever; a round that fails is logged and the next one comes."""
-    while True:
-        try:
-            await sync(connect=connect)
-        except Exception:  # a database that is away must not end the loop
-            log.warning("The catalogue could not be read from the nodes.", exc_info=True)
-        await asyncio.sleep(interval_s)
-
-
 async def _sync_one(
     node: Node, known: MutableMapping[str, Facts], database: DatabaseThread, connect: Connect
 ) -> NodeSync:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from typing import Any
 
 import httpx
@@ -142,9 +143,8 @@ def test_a_node_that_is_gone_keeps_its_models_and_is_used_again_when_back(
 
 
 def test_a_slow_node_keeps_no_other_waiting(fake_node: FakeNode) -> None:
-    slow = fake_node("qwen3:8b=5.2")
-    slow.arm("latency", value=60)
-    add("slow", slow.url)
+    silent = socket.create_server(("127.0.0.1", 0))  # takes connections and says nothing
+    add("slow", f"http://127.0.0.1:{silent.getsockname()[1]}")
     add("quick", fake_node("llama3.2=2").url)
 
     async def until_the_first_is_there() -> None:
@@ -155,7 +155,8 @@ def test_a_slow_node_keeps_no_other_waiting(fake_node: FakeNode) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    asyncio.run(until_the_first_is_there())
+    with silent:
+        asyncio.run(until_the_first_is_there())
     assert held() == {"quick": ["llama3.2:latest"], "slow": []}
 
 
