@@ -64,7 +64,8 @@ class Supervisor:
             self._tasks.pop(name, None)
 
     def _give_up(self, name: str) -> None:
+        said = f"The task {name} died {DEATHS} times in {WINDOW_S:.0f} s; see the log for why."
+        log.critical("%s The scheduler cannot go on.", said)
         if not self.failed.done():
-            self.failed.set_exception(
-                Fatal(f"The task {name} died {DEATHS} times in {WINDOW_S:.0f} s; see the log for why.")
-            )
+            self.failed.set_exception(Fatal(said))
+            self.failed.exception()  # said already: whoever awaits it hears it too, and nobody has to

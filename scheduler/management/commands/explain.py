@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from scheduler.management.console import SchedulerCommand, gib, show
+from scheduler.policy.config import DEFAULT
+from scheduler.policy.names import BadName, normalise
+from scheduler.residency import rows
+from scheduler.residency.explain import Explanation, OnNode, explain
+from scheduler.residency.survey import survey
+
+COLUMNS = ("NODE", "FREE", "OF", "NEEDS", "LOADS IN", "WOULD GO", "WHY")
+HEADLINES = {
+    "resident": "{model} is loaded on {node}.",
+    "load": "{model} would be loaded on {node} with {num_ctx} tokens of context; nothing has to go.",
+    "evict": "{model} would be loaded on {node} with {num_ctx} tokens of context; {goes} would go.",
+    "drain": "{model} would wait on {node} until {goes} has run empty, and then be loaded.",
+    "wait": "{model} would wait.",
+    "refuse": "{model} would be refused.",
+}
+
+
+class Command(SchedulerCommand):
+    help = (
+        "Say what would become of a request for a model now: where it would be placed, what would go, why. "
+        "Looks at the nodes itself; no scheduler has to run. Exit code 1 when it would be refused."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("model")
+        parser.add_argument(
+            "--num-ctx", type=int, default=0, metavar="TOKENS", help="Context that the request asks for."
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            name = normalise(options["model"])
+        except BadName as error:
+            raise CommandError(str(error), returncode=2) from error
+        found = _explained(name, options["num_ctx"])
+        if options["json"]:
+            self.write_json(asdict(found))
+        else:
+            self.stdout.write(headline(found))
+            if found.nodes:
+                show(self.stdout, COLUMNS, [row(each) for each in found.nodes])
+        if found.verdict == "refuse":
+            raise CommandError(found.said)
+
+
+def _explained(name: str, num_ctx: int) -> Explanation:
+    known = rows.read()
+    fleet = asyncio.run(survey(known, rows.readings()))
+    errors = {sight.node: sight.error for sight in fleet.sights.values() if not sight.up}
+    return explain(fleet.state(()), name, fleet.clock(), DEFAULT, num_ctx=num_ctx, errors=errors)
+
+
+def headline(found: Explanation) -> str:
+    said = HEADLINES[found.verdict].format(
+        model=found.model, node=found.node, num_ctx=found.num_ctx, goes=", ".join(found.goes)
+    )
+    return said if found.verdict in ("resident", "refuse") else f"{said}\n{found.said}"
+
+
+def row(each: OnNode) -> tuple[str, ...]:
+    return (
+        each.node,
+        gib(each.free_bytes),
+        gib(each.vram_bytes),
+        gib(each.need_bytes) if each.need_bytes is not None else "",
+        "" if each.load_s is None else f"{each.load_s:.1f} s",
+        ", ".join(each.goes),
+        each.said,
+    )

@@ -1,0 +1,68 @@
+"""`explain` looks at real nodes and needs no scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import pytest
+from django.core.management import CommandError
+
+from scheduler import catalogue
+from scheduler.models import CatalogModel, Node
+from scheduler.simulator.process import NodeProcess
+from tests.conftest import FakeNode
+from tests.scheduler.commands.conftest import Manage
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def node(fake_node: FakeNode, transactional_db: None) -> NodeProcess:
+    node = fake_node("small=2,other=4,third=6,huge=40", vram_gib=12)
+    Node.objects.create(name="n1", url=node.url, vram_bytes=12 * 2**30)
+    asyncio.run(catalogue.sync())
+    CatalogModel.objects.filter(name="huge:latest").update(on_spill="refuse")
+    return node
+
+
+def load(node: NodeProcess, model: str) -> None:
+    body = {"model": model, "options": {"num_ctx": 8192}, "keep_alive": -1}
+    httpx.post(f"{node.url}/api/generate", json=body, timeout=10, trust_env=False).raise_for_status()
+
+
+def test_one_that_fits(node: NodeProcess, manage: Manage) -> None:
+    said = manage("explain", "small")
+    assert "small:latest would be loaded on n1 with 8192 tokens of context; nothing has to go." in said
+    assert "n1\t12.0 GiB\t12.0 GiB" in said
+    assert node.report()["loads_total"] == 0
+
+
+def test_one_that_is_loaded(node: NodeProcess, manage: Manage) -> None:
+    load(node, "small")
+    assert manage("explain", "small").startswith("small:latest is loaded on n1.")
+
+
+def test_one_that_needs_an_eviction(node: NodeProcess, manage: Manage) -> None:
+    load(node, "other")
+    found = json.loads(manage("explain", "third", "--json"))
+    assert (found["verdict"], found["node"], found["goes"]) == ("evict", "n1", ["other:latest"])
+    assert found["nodes"][0]["said"].startswith("It fits when other:latest goes.")
+
+
+def test_one_that_can_never_fit(node: NodeProcess, manage: Manage) -> None:
+    with pytest.raises(CommandError, match=r"huge:latest needs .* GB"):
+        manage("explain", "huge")
+
+
+def test_a_node_that_does_not_answer_is_named(node: NodeProcess, manage: Manage) -> None:
+    node.kill()
+    with pytest.raises(CommandError, match="No node that answers has small:latest"):
+        manage("explain", "small")
+
+
+def test_a_name_that_is_none_is_bad_input(node: NodeProcess, manage: Manage) -> None:
+    with pytest.raises(CommandError) as caught:
+        manage("explain", "no name!")
+    assert caught.value.returncode == 2
