@@ -45,6 +45,7 @@ class Exchange:
     lines: int = 0  # lines of the node's stream so far: about one token each
     prompt_estimate: int = 0  # tokens
     counts: Counts | None = None
+    learn: Callable[[int], None] | None = None  # told the prompt tokens that the node counted
     outcome: Outcome | None = None
 
     def first_token(self) -> None:
@@ -59,6 +60,8 @@ class Exchange:
         counts = self.counts or self._so_far()
         if not self.unrecorded:
             self.emit(self._record(outcome, reason, status, counts))
+        if self.learn is not None and self.counts is not None:
+            self.learn(self.counts.prompt_tokens)
         if self.ticket is not None:
             used = counts.prompt_tokens + counts.output_tokens
             self.release(self.ticket, used if self.seat is not None else None)

@@ -13,6 +13,7 @@ import os
 import secrets
 import time
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, NoReturn
 
 from bridge import auth
@@ -22,6 +23,7 @@ from bridge.credentials import Credentials
 from bridge.dialects.inner import Dialect, Inner
 from bridge.env import VALUES as ENV
 from bridge.errors import NotAuthorised, NotFound, Refused
+from bridge.estimates import OUTPUT_ROOM, Estimates, context_needed
 from bridge.exchange import Exchange
 from bridge.grants import Grant
 from bridge.hot.client import Client
@@ -39,9 +41,6 @@ log = logging.getLogger(__name__)
 
 SUSPECT_S = 2.0  # a node that failed a request is left out for this long, until the scheduler has looked
 RENEW_S = 1.0
-OUTPUT_RESERVE = 1024  # tokens reserved for an answer whose length the client left open
-IMAGE_TOKENS = 768  # what Ollama counts for an image when it truncates (reference: server/prompt.go)
-BYTES_PER_TOKEN = 3.5
 
 
 class DataPlane:
@@ -74,6 +73,7 @@ class DataPlane:
         self.keep_alive: int | str = _keep_alive(ENV["BRIDGE_KEEP_ALIVE"])
         self.clients: set[Client] = set()
         self.draining = False
+        self.estimates = Estimates()
         self.throttle = Throttle()
         self._origins: dict[str, Origin] = {}  # by address
         self._suspects: dict[str, float] = {}  # node: monotonic time until which it is left out
@@ -152,30 +152,36 @@ class DataPlane:
         return found
 
     def ticket(self, exchange: Exchange, inner: Inner, entry: Entry) -> Ticket:
-        """What this request asks the board for."""
+        """What this request asks the board for. Raises BadInput when no context can hold it."""
         grant = exchange.grant
         assert grant is not None
-        prompt = self.estimate(inner)
+        embeds = inner.route in ("embed", "embeddings")
+        prompt = self.estimates.tokens(entry.name, inner)
+        num_ctx = context_needed(inner, entry, prompt, self.estimates.surely(entry.name, inner))
         exchange.prompt_estimate = prompt
+        if not embeds and not inner.images:
+            exchange.learn = partial(self.estimates.learn, entry.name, inner.prompt_bytes)
         limits = grant.limits(exchange.at)
-        output = 0 if inner.route.startswith("embed") else inner.max_tokens or OUTPUT_RESERVE
-        now = time.monotonic()
+        if limits.budgets and not embeds:
+            bound_output(inner, num_ctx or entry.num_ctx)
         return Ticket(
             id=exchange.id,
             holder=self.holder,
             key=grant.account,
             model=entry.name,
-            num_ctx=min(inner.num_ctx or 0, entry.num_ctx_max or inner.num_ctx or 0),
-            tokens=prompt + output,
+            num_ctx=num_ctx,
+            tokens=prompt + (0 if embeds else inner.max_tokens or OUTPUT_ROOM),
             deadline=exchange.at + self.deadline_s,
             priority=grant.priority,
             limits=limits,
-            avoid=frozenset(node for node, until in self._suspects.items() if until > now),
+            avoid=self._suspected(),
         )
 
-    def estimate(self, inner: Inner) -> int:
-        """Prompt tokens, before any node has counted them."""
-        return round(inner.prompt_bytes / BYTES_PER_TOKEN) + inner.images * IMAGE_TOKENS
+    def _suspected(self) -> frozenset[str]:
+        if not self._suspects:
+            return frozenset()
+        now = time.monotonic()
+        return frozenset(node for node, until in self._suspects.items() if until > now)
 
     def origin(self, node: str) -> Origin:
         """Where the node listens. Raises Refused when it left the table a moment ago."""
@@ -255,6 +261,14 @@ class DataPlane:
             for client in [c for c in self.clients if c.sending_since is not None and c.sending_since < late]:
                 log.info("a client did not read for %.0f s; its request is cancelled", self.send_timeout_s)
                 client.leave()
+
+
+def bound_output(inner: Inner, num_ctx: int) -> None:
+    """A key with a budget must not outspend what was reserved for it: an answer whose length the client left
+    open may be as long as the context."""
+    if inner.max_tokens is None:
+        inner.max_tokens = num_ctx
+        inner.body["options"] = {**(inner.body.get("options") or {}), "num_predict": num_ctx}
 
 
 def _keep_alive(text: str) -> int | str:
