@@ -33,7 +33,7 @@ class Client:
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises TooLarge past `limit` bytes, BadInput when it stalls, CancelledError when
         the client leaves in the middle of it."""
-        message = await self._receive()
+        message = self._heard(await self._receive())
         if not message.get("more_body"):
             return self._within(message.get("body", b""), limit)
         parts = [self._within(message.get("body", b""), limit)]
@@ -41,10 +41,7 @@ class Client:
         try:
             while message.get("more_body"):
                 async with asyncio.timeout(BODY_PAUSE_S):
-                    message = await self._receive()
-                if message["type"] == "http.disconnect":
-                    self.gone = True
-                    raise asyncio.CancelledError
+                    message = self._heard(await self._receive())
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > limit:
@@ -55,14 +52,18 @@ class Client:
             ) from None
         return b"".join(parts)
 
+    def _heard(self, message: Message) -> Message:
+        """The message; CancelledError when it says that the client left, be it after the head alone."""
+        if message["type"] == "http.disconnect":
+            self.gone = True
+            raise asyncio.CancelledError
+        return message
+
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body piece by piece, of any size. Afterwards it listens for the client leaving."""
         more = True
         while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self.gone = True
-                raise asyncio.CancelledError
+            message = self._heard(await self._receive())
             if piece := message.get("body", b""):
                 yield piece
             more = message.get("more_body", False)
@@ -118,4 +119,5 @@ class Client:
             self.sending_since = clock()
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
             self.sending_since = None
+        self.sending_since = clock()  # the end waits too, for the client to take what came before it
         await send({"type": "http.response.body", "body": b""})
