@@ -6,7 +6,6 @@ node; after it the client is told in its dialect. A native client gets the node'
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
@@ -130,9 +129,8 @@ async def untouched(job: Job, reply: Reply) -> AsyncGenerator[bytes, None]:
             if exchange.first_token_s is None:
                 exchange.first_token()
             exchange.lines += chunk.count(b"\n")
-            last.feed(chunk)
-            if chunk.endswith(b"\n") and DONE in (line := last.line()):
-                settle_done(exchange, line)
+            if last.feed(chunk) or DONE in chunk:
+                settle_done(exchange, last.line())
             yield chunk
         if exchange.outcome is None:
             yield ended_badly(job, last.line())
@@ -200,23 +198,12 @@ def done_reason(counted: Counts | None) -> str:
     return counted.done_reason if counted else ""
 
 
-async def waited(job: Job, opening: asyncio.Task[Reply], heartbeat_s: float) -> AsyncGenerator[bytes, None]:
-    """A stream that begins before there is anything to relay: heartbeats until the node answers."""
-    try:
-        started, job.started = job.encoder.start(), True
-        while not opening.done():
-            yield started + job.encoder.heartbeat()
-            started = b""
-            await asyncio.wait({opening}, timeout=heartbeat_s)
-        reply = opening.result()
-    except (BridgeError, BadRequest) as error:
-        fault = error if isinstance(error, BridgeError) else NodeFailed(str(error))
-        inside = fault.source == "node"
-        job.exchange.finish("failed" if inside else "refused", reason=fault.kind, status=fault.status)
-        yield job.encoder.failure(fault.failure)
-        return
-    async for chunk in relayed(job, reply):
-        yield chunk
+def failed_late(job: Job, error: BridgeError | BadRequest) -> bytes:
+    """The end of a stream whose headers are out, and that never gets a node's answer."""
+    fault = error if isinstance(error, BridgeError) else BridgeError(error.message, status=error.status)
+    inside = fault.source == "node"
+    job.exchange.finish("failed" if inside else "refused", reason=fault.kind, status=fault.status)
+    return job.encoder.failure(fault.failure)
 
 
 def relayed(job: Job, reply: Reply) -> AsyncGenerator[bytes, None]:

@@ -57,35 +57,44 @@ class LineSplitter:
 
 
 class LastLine:
-    """Watches bytes that are relayed untouched, and remembers only their last line."""
+    """Watches bytes that are relayed untouched, and remembers only what their last line is in."""
 
-    __slots__ = ("_limit", "_parts", "_size")
+    __slots__ = ("_limit", "_parts", "_size", "_tail")
 
     def __init__(self, limit: int = LINE_LIMIT) -> None:
         self._limit = limit
-        self._parts: list[bytes] = []
+        self._tail = b""  # the newest bytes that end with a line end
+        self._parts: list[bytes] = []  # after them: a line that has not ended yet
         self._size = 0
 
-    def feed(self, data: bytes) -> None:
-        """Raises LineTooLong."""
-        if not data:
-            return
-        start = data.rfind(b"\n", 0, -1) + 1
-        if start or self._ended():
-            self._parts, self._size = [], 0
-        self._size += len(data) - start
-        if self._size > self._limit + 2:  # its line end is kept
-            raise LineTooLong(f"a line of the node's stream is longer than {self._limit} bytes")
-        self._parts.append(data[start:])
+    def feed(self, data: bytes) -> bool:
+        """Whether these bytes ended a line that began in earlier ones. Raises LineTooLong."""
+        if data.endswith(b"\n") and not self._parts:
+            self._tail = data  # the common case: whole lines; nothing is looked at
+            return False
+        head, newline, rest = data.rpartition(b"\n")
+        if not newline:
+            self._keep(data)
+            return False
+        joined = bool(self._parts)
+        self._tail = b"".join([*self._parts, head, newline])
+        self._parts, self._size = [], 0
+        self._keep(rest)
+        return joined
 
     def line(self) -> bytes:
         """The last line so far, without its line end."""
-        return b"".join(self._parts).rstrip(b"\r\n")
+        whole = b"".join(self._parts) or self._tail
+        return whole.rstrip(b"\r\n").rpartition(b"\n")[2]
 
     @property
     def cut(self) -> bool:
-        """Bytes came, and the last of them was no line end."""
-        return bool(self._parts) and not self._ended()
+        """The last of the bytes that came was no line end."""
+        return bool(self._parts)
 
-    def _ended(self) -> bool:
-        return bool(self._parts) and self._parts[-1].endswith(b"\n")
+    def _keep(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._limit + 2:  # its line end may still come
+            raise LineTooLong(f"a line of the node's stream is longer than {self._limit} bytes")
+        if data:
+            self._parts.append(data)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from bridge.errors import BadInput, TooLarge
-from bridge.hot.answer import Answer
+from bridge.hot.answer import Answer, Headers
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -28,6 +28,7 @@ class Client:
         self._listener: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.gone = False
+        self.begun = False  # status and headers are out
         self.sending_since: float | None = None  # monotonic; the sweeper of bridge.plane reads it
 
     async def body(self, limit: int) -> bytes:
@@ -105,15 +106,28 @@ class Client:
         if self._listener is not None:
             self._listener.cancel()
 
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Send status and headers; does nothing when they are out already."""
+        if not self.begun:
+            self.begun = True
+            await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def push(self, chunk: bytes) -> None:
+        """Send a piece of a body that goes on."""
+        self.sending_since = time.monotonic()
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        self.sending_since = None
+
     async def deliver(self, answer: Answer) -> None:
         """Send the answer. A stream goes chunk by chunk, as fast as the client takes it."""
         headers, body = answer.raw_headers, answer.body
         if isinstance(body, bytes):
-            headers.append((b"content-length", b"%d" % len(body)))
-        await self._send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
-        if isinstance(body, bytes):
+            if not self.begun:
+                headers.append((b"content-length", b"%d" % len(body)))
+            await self.begin(answer.status_code, headers)
             await self._send({"type": "http.response.body", "body": body})
             return
+        await self.begin(answer.status_code, headers)
         send, clock = self._send, time.monotonic
         async for chunk in body:
             self.sending_since = clock()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from bridge import admission, relay
 from bridge.dialects import ollama
-from bridge.dialects.inner import Inner
-from bridge.errors import BadInput
+from bridge.dialects.inner import BadRequest, Inner
+from bridge.errors import BadInput, BridgeError
 from bridge.exchange import Exchange
-from bridge.hot.answer import Answer
+from bridge.hot.answer import Answer, Headers
+from bridge.hot.client import Client
+from bridge.hot.pulse import Pulse
 from bridge.hot.request import HotRequest
 from bridge.plane import DataPlane, Entry, current
 
@@ -30,30 +30,32 @@ async def complete(request: HotRequest, exchange: Exchange) -> Answer:
         plane, exchange, inner, plane.ticket(exchange, inner, entry), encoder, frozenset(entry.nodes)
     )
     if inner.stream:
-        return await stream(job)
+        assert request.client is not None
+        return await stream(job, request.client)
     body = await job.whole()
     exchange.finish("answered", reason=relay.done_reason(exchange.counts))
     return Answer(200, [(b"content-type", b"application/json; charset=utf-8"), *exchange.headers()], body)
 
 
-async def stream(job: relay.Job) -> Answer:
+async def stream(job: relay.Job, client: Client) -> Answer:
     """A stream opens as soon as the node answers, or with heartbeats when that takes long."""
-    heartbeat_s = job.plane.heartbeat_s
-    opening = asyncio.ensure_future(job.open())
 
-    def drop() -> None:
-        opening.cancel()
-        job.drop()
+    def opening() -> tuple[Headers, bytes]:
+        job.started = True
+        return stream_headers(job), job.encoder.start()
 
-    try:
-        await asyncio.wait({opening}, timeout=heartbeat_s)
-    except asyncio.CancelledError:
-        drop()
-        raise
-    ready = opening.done()
-    body = relay.relayed(job, opening.result()) if ready else relay.waited(job, opening, heartbeat_s)
-    headers = [(b"content-type", job.encoder.content_type), *STREAM_HEADERS, *job.exchange.headers()]
-    return Answer(200, headers, body, on_close=drop)
+    with Pulse(client, job.plane.heartbeat_s, opening=opening, beat=job.encoder.heartbeat):
+        try:
+            reply = await job.open()
+        except (BridgeError, BadRequest) as error:
+            if not client.begun:
+                raise
+            return Answer(200, [], relay.failed_late(job, error))
+    return Answer(200, stream_headers(job), relay.relayed(job, reply), on_close=job.drop)
+
+
+def stream_headers(job: relay.Job) -> Headers:
+    return [(b"content-type", job.encoder.content_type), *STREAM_HEADERS, *job.exchange.headers()]
 
 
 async def emptied(plane: DataPlane, exchange: Exchange, inner: Inner, entry: Entry) -> Answer:
