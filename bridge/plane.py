@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from bridge import auth
+from bridge.addresses import client_address, networks
 from bridge.auth import Denied
 from bridge.catalogue import Catalogue, Entry
 from bridge.credentials import Credentials
@@ -27,7 +28,7 @@ from bridge.estimates import OUTPUT_ROOM, Estimates, context_needed
 from bridge.exchange import Exchange
 from bridge.grants import Grant
 from bridge.hot.client import Client
-from bridge.hot.request import Addresses, HotRequest
+from bridge.hot.request import HotRequest, peer
 from bridge.keyring import KeyRingKeeper
 from bridge.snapshots import Keeper
 from bridge.throttle import Throttle
@@ -61,7 +62,7 @@ class DataPlane:
         self.transport = transport
         self.outbox = outbox
         self.holder = f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
-        self.addresses = Addresses(ENV["BRIDGE_TRUSTED_PROXIES"])
+        self.proxies = networks(ENV["BRIDGE_TRUSTED_PROXIES"])
         self.body_limit: int = ENV["BRIDGE_BODY_LIMIT"]
         self.heartbeat_s: float = ENV["BRIDGE_HEARTBEAT"]
         self.deadline_s: float = ENV["BRIDGE_DEADLINE"]
@@ -89,12 +90,19 @@ class DataPlane:
     def exchange(self, request: HotRequest, dialect: Dialect) -> Exchange:
         return Exchange(
             id=request.id,
-            address=self.addresses.of(request),
+            address=self.address(request),
             path=request.path,
             dialect=dialect,
             emit=self.outbox.append,
             release=self.release,
         )
+
+    def address(self, request: HotRequest) -> str:
+        """Who is asking; X-Forwarded-For counts as far as proxies are trusted."""
+        if not self.proxies:
+            return peer(request.scope)
+        forwarded = b",".join(value for name, value in request.raw_headers if name == b"x-forwarded-for")
+        return client_address(peer(request.scope), forwarded.decode("latin-1"), self.proxies)
 
     def authorise(self, request: HotRequest, exchange: Exchange, scope: str, caller: Credentials) -> None:
         """Set the exchange's grant. Raises NotAuthorised with what to do about it."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest, QueryDict
@@ -74,29 +73,3 @@ def peer(scope: Scope) -> str:
     """The address at the other end of the socket."""
     client = scope.get("client")
     return client[0] if client else ""
-
-
-class Addresses:
-    """Who is asking. X-Forwarded-For counts only when the peer is a trusted proxy, read from its right end:
-    the first address that is not itself a trusted proxy; anybody can write the rest."""
-
-    def __init__(self, trusted: Iterable[str]) -> None:
-        self._networks = [ipaddress.ip_network(text, strict=False) for text in trusted]
-
-    def trusts(self, address: str) -> bool:
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._networks)
-
-    def of(self, request: HotRequest) -> str:
-        address = peer(request.scope)
-        if not self._networks or not self.trusts(address):
-            return address
-        forwarded = request.header(b"x-forwarded-for").decode("latin-1").split(",")
-        for hop in reversed([hop.strip() for hop in forwarded if hop.strip()]):
-            address = hop
-            if not self.trusts(hop):
-                break
-        return address
