@@ -10,6 +10,7 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bridge.settings")
 django_application = get_asgi_application()
 
+from bridge.credentials import PATH_PREFIX, split_path  # noqa: E402
 from bridge.hot.api import dialect_of, routes  # noqa: E402  needs Django's apps
 from bridge.hot.handler import HotHandler  # noqa: E402
 from bridge.lifespan import Lifespan  # noqa: E402
@@ -33,7 +34,10 @@ class Bridge:
 
     async def _http(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         path: str = scope["path"]
-        if path.startswith(("/v1/", "/api/", "/k/")):
+        if path.startswith(PATH_PREFIX) and (bare := split_path(path)[1]) in health.PATHS:
+            # The Ollama command line asks for `/` under its OLLAMA_HOST before anything else.
+            await health.answer(self.lifespan.process, {**scope, "path": bare}, receive, send)
+        elif path.startswith(("/v1/", "/api/", PATH_PREFIX)):
             await (await self._hot_handler())(scope, receive, send)
         elif path in health.PATHS:
             await health.answer(self.lifespan.process, scope, receive, send)

@@ -31,13 +31,14 @@ def credentials(headers: Iterable[tuple[bytes, bytes]], path: str) -> Credential
             api_key = value.strip()
         elif name == b"user-agent":
             agent = value
-    in_path, rest_of_path = _from_path(path)
+    in_path, rest_of_path = split_path(path)
     found = [text for text in (bearer.decode("latin-1"), api_key.decode("latin-1"), in_path) if text]
     token = next((text for text in found if text.startswith(PREFIX)), found[0] if found else None)
     return Credentials(token=token, path=rest_of_path, cli=bool(in_path) or agent.startswith(b"ollama/"))
 
 
-def _from_path(path: str) -> tuple[str, str]:
+def split_path(path: str) -> tuple[str, str]:
+    """The key before the path, or '', and the path without it."""
     if not path.startswith(PATH_PREFIX):
         return "", path
     token, slash, rest = path[len(PATH_PREFIX) :].partition("/")
