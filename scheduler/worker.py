@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import secrets
 import time
+from collections.abc import Iterable
 from functools import partial
-from typing import Literal
 
 from django.conf import settings
 
-from scheduler.board.interface import Board, BoardDown, Resident, StaleLeader
+from scheduler.board.interface import Board, BoardDown, StaleLeader
 from scheduler.nodes.client import NodeClient
 from scheduler.policy.config import DEFAULT, Config
 from scheduler.policy.decide import decide
+from scheduler.policy.decisions import Decision, Wait
 from scheduler.policy.state import State
 from scheduler.residency import assemble, probing
 from scheduler.residency.act import Actions
@@ -30,6 +32,7 @@ from scheduler.residency.lead import Deposed, Lead
 from scheduler.residency.means import Means
 from scheduler.residency.operators import Operators
 from scheduler.residency.pace import Pace
+from scheduler.residency.publication import published
 from scheduler.residency.records import DatabaseRecorder, Recorder
 from scheduler.residency.source import DatabaseSource, Source
 from scheduler.residency.supervise import Supervisor
@@ -66,6 +69,7 @@ class Worker:
         self.lead = Lead(board, self.holder, pace, on_gain=self._gained, on_loss=self._lost)
         self._wake = asyncio.Event()
         self._publishing = asyncio.Lock()
+        self._next_s = self._pace.tick_s  # until the next round, should nothing wake it before
         means = Means(
             fleet=self.fleet,
             board=board,
@@ -164,7 +168,7 @@ class Worker:
         while True:
             # Not asyncio.wait_for: before Python 3.12 it can swallow the cancellation that stops us.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._pace.tick_s):
+                async with asyncio.timeout(min(self._pace.tick_s, self._next_s)):
                     await self._wake.wait()
             self._wake.clear()
             try:
@@ -186,6 +190,7 @@ class Worker:
         fleet.failures.forget(fleet.clock())
         state = fleet.state(lines, self.operators.wishes())
         decisions = decide(state, fleet.clock(), self._config)
+        self._next_s = _next_s(decisions, fleet.clock())
         await carry_out(self._means, self.actions, state, decisions)
         self._probe(state)
         self.operators.settle()
@@ -210,25 +215,12 @@ class Worker:
                 raise Deposed("This scheduler does not lead now.")
             now = self.fleet.clock()
             loadable = assemble.loadable(self.fleet.state(()), now, self._config)
+            residents = published(self.fleet)
             try:
-                await self._board.publish(self._published(), loadable=loadable, epoch=epoch)
+                await self._board.publish(residents, loadable=loadable, epoch=epoch)
             except StaleLeader as error:
                 await self.lead.lose()
                 raise Deposed(str(error)) from error
-
-    def _published(self) -> list[Resident]:
-        return [
-            Resident(
-                node=r.node,
-                model=r.model,
-                num_ctx=r.profile.num_ctx,
-                slots=r.profile.slots,
-                options=r.profile.runner_options(),
-                accepting=r.accepting and not self.fleet.rows.nodes[r.node].draining,
-                cause=PUBLISHED_CAUSES.get(r.cause, "demand"),
-            )
-            for r in self.fleet.reachable()
-        ]
 
     # ---- the lead
 
@@ -245,10 +237,7 @@ class Worker:
         self.operators.forget()
 
 
-Cause = Literal["demand", "prefetch", "pin", "operator", "found"]
-PUBLISHED_CAUSES: dict[str, Cause] = {
-    "prefetch": "prefetch",
-    "pin": "pin",
-    "operator": "operator",
-    "found": "found",
-}  # by policy's cause; whatever else it was, somebody asked for it
+def _next_s(decisions: Iterable[Decision], now: float) -> float:
+    """Seconds until the first line that waits wants to be looked at again."""
+    moments = [d.until for d in decisions if isinstance(d, Wait) and d.until is not None]
+    return max(min(moments, default=math.inf) - now, BREATH_S)

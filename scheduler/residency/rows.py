@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -14,6 +14,8 @@ from scheduler.models.catalog import SERIAL_FAMILIES
 from scheduler.models.digests import Copy, canonical
 from scheduler.policy.names import is_cloud
 from scheduler.policy.state import Footprint, Measured, Model, Pin
+
+ANY_CONTEXT = 2**20  # tokens: what is run elsewhere bounds its context itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +34,22 @@ class NodeRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stub:
+    """A model whose calls a node forwards: it takes no VRAM there, and nothing is loaded."""
+
+    node: str
+    model: str
+    num_ctx: int  # tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
     """One reading of the database."""
 
     number: int = 0  # of the catalogue's revision
     nodes: Mapping[str, NodeRow] = field(default_factory=dict)  # enabled ones
     models: Mapping[str, Model] = field(default_factory=dict)  # enabled ones that nodes hold themselves
+    stubs: tuple[Stub, ...] = ()  # models that nodes forward to another host, where that is allowed
     on_spill: Mapping[str, str] = field(default_factory=dict)  # by model: allow, alert or refuse
     embedding: frozenset[str] = frozenset()  # models that can do nothing else
     always: tuple[Pin, ...] = ()  # of catalogue entries with min_replicas
@@ -75,14 +87,16 @@ def read() -> Rows:
     number = revision()
     nodes = {node.pk: node for node in Node.objects.enabled()}
     copies: dict[int, list[ModelOnNode]] = defaultdict(list)
-    for copy in ModelOnNode.objects.filter(node_id__in=nodes, remote_host=""):
+    for copy in ModelOnNode.objects.filter(node_id__in=nodes):
         copies[copy.model_id].append(copy)
-    entries = [m for m in CatalogModel.objects.enabled() if copies[m.pk] and not is_cloud(m.name)]
+    enabled = [m for m in CatalogModel.objects.enabled() if copies[m.pk]]
+    entries = [m for m in enabled if not is_remote(m, copies[m.pk])]
     measured = list(Measurement.objects.filter(node__in=[n.name for n in nodes.values()]))
     return Rows(
         number=number,
         nodes={node.name: node_row(node) for node in nodes.values()},
         models={m.name: model_of(m, copies[m.pk], nodes) for m in entries},
+        stubs=tuple(_stubs([m for m in enabled if is_remote(m, copies[m.pk])], copies, nodes)),
         on_spill={m.name: m.on_spill for m in entries},
         embedding=frozenset(m.name for m in entries if m.is_embedding_only),
         always=tuple(_kept(m) for m in entries if m.min_replicas),
@@ -90,6 +104,22 @@ def read() -> Rows:
         footprints=footprints(measured),
         load_s={(m.node, m.digest): m.load_s for m in measured if m.load_s is not None},
     )
+
+
+def is_remote(model: CatalogModel, copies: list[ModelOnNode]) -> bool:
+    """Whether a node would forward calls to it."""
+    return is_cloud(model.name) or any(copy.remote_host for copy in copies)
+
+
+def _stubs(
+    models: list[CatalogModel], copies: Mapping[int, list[ModelOnNode]], nodes: Mapping[int, Node]
+) -> Iterator[Stub]:
+    if not settings.ALLOW_CLOUD:
+        return
+    for model in models:
+        for copy in copies[model.pk]:
+            num_ctx = model.largest_ctx or ANY_CONTEXT
+            yield Stub(node=nodes[copy.node_id].name, model=model.name, num_ctx=num_ctx)
 
 
 def node_row(node: Node) -> NodeRow:
