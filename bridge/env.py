@@ -170,6 +170,12 @@ SETTINGS: tuple[Setting, ...] = (
         "Context length of a model whose catalogue entry names none.",
     ),
     Setting("BRIDGE_DEFAULT_SLOTS", "1", integer, "OLLAMA_NUM_PARALLEL of a node whose entry names none."),
+    Setting(
+        "BRIDGE_LOAD_TIMEOUT",
+        "30s",
+        seconds,
+        "What any load may take; larger models and slow disks get more. Past it the node counts as hung.",
+    ),
     Setting("BRIDGE_SYNC_INTERVAL", "60s", seconds, "How often the catalogue is read again from the nodes."),
     Setting(
         "BRIDGE_SCHEDULER", "auto", str, "auto: inside the web process when it is the only one; on, off."

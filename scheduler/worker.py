@@ -61,7 +61,9 @@ class Worker:
         self.holder = holder or f"scheduler-{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
         self.settled = asyncio.Event()  # the first round was carried out and published
         self._board = board
-        self._pace = pace = pace or Pace(sync_s=settings.SYNC_INTERVAL_S)
+        self._pace = pace = pace or Pace(
+            sync_s=settings.SYNC_INTERVAL_S, load_floor_s=settings.LOAD_TIMEOUT_S
+        )
         self._config = config
         self._source = source or DatabaseSource()
         self._recorder = recorder or DatabaseRecorder()

@@ -28,7 +28,7 @@ class Pace:
     recovery_s: float = 0.3  # from an unload until the driver shows its VRAM as free; doubles where too short
     recovery_most_s: float = 5.0  # Ollama itself waits no longer
 
-    load_floor_s: float = 30.0  # every load may take this long
+    load_floor_s: float = 30.0  # every load may take this long (BRIDGE_LOAD_TIMEOUT)
     load_factor: float = 4.0  # and so many times what it took before
     unmeasured_gbps: float = 0.1  # GB/s that a load may be as slow as, until one was measured there
 
