@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock docs bench bench-parts clean
+.PHONY: help run test check format lock docs bench bench-parts bench-scheduling clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
@@ -47,6 +47,9 @@ bench: $(VENV)/.base ## measure beside nginx and LiteLLM's proxy (about 15 minut
 
 bench-parts: $(VENV)/.base ## measure HTTP clients and ASGI servers on their own
 	@$(BIN)/python -m tests.bench --parts $(ARGS)
+
+bench-scheduling: $(VENV)/.base ## replay traces under each policy and compare with the targets (about 4 minutes)
+	@$(BIN)/python -m tests.bench.scheduling $(ARGS)
 
 docs: $(VENV)/.base ## write the tables in docs/ from the code
 	@$(BIN)/python -m bridge.env > docs/settings.md

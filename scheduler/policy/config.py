@@ -28,6 +28,9 @@ class Config:
     line_bound_s: float = (
         60.0  # a line waits this long before a busy resident drains for it (scheduling: 37 s p99)
     )
+    quantum_loads: float = (
+        10.0  # a busy resident serves so many of its load times before it drains for a line
+    )
     priority_s: float = 30.0  # a class of priority counts as so much waiting, so that none starves
     min_residency_s: float = 2.0  # a resident is left alone this long after its load, against thrash
 
@@ -57,7 +60,7 @@ class Config:
     # -- prefetch
     prefetch: Literal["value", "confidence", "off"] = "value"  # confidence: the original rule, 0.6
     prefetch_shadow: bool = False  # decide and score, but do not act
-    prefetch_margin: float = 3.0  # gain must exceed so many times the harm (scheduling: waste 23 % -> 15 %)
+    prefetch_margin: float = 1.5  # gain must exceed so many times the harm; caution multiplies it (account)
     prefetch_chance: float = 0.08  # below this chance nothing is prefetched
     prefetch_cost: float = 0.02  # of a load's seconds: what a load into free VRAM is taken to cost
     prefetch_horizon_s: float = 30.0  # doubled until it is three load times

@@ -6,7 +6,7 @@ summed over the horizons. A replica is worth a tenth: another resident answers m
 Candidates, in this order of exclusion:
 1. pinned residents never go;
 2. a resident that drains for another model is spoken for;
-3. busy residents go only after draining (`busy=True` asks what to drain);
+3. busy residents go only after draining (`busy=True` asks what to drain), and not before they had their turn;
 4. a resident just loaded stays its minimum residency.
 Of the rest, the cheapest subset that frees enough: exact for up to `exact_victims`, else by regret per byte
 with the superfluous ones put back. The original rule (least recently used first) is `eviction="order"`
@@ -73,7 +73,13 @@ def may_go(view: View, resident: Resident, *, for_model: str, busy: bool = False
         return False
     if resident.in_flight and not busy:  # 3
         return False
-    return view.now - resident.loaded_at >= view.config.min_residency_s or not resident.accepting  # 4
+    return not resident.accepting or view.now >= stays_until(view, resident)  # 3, 4
+
+
+def stays_until(view: View, resident: Resident) -> float:
+    """When a resident has stayed its minimum or, busy, has had its turn: else loads eat all the time."""
+    loads = view.config.quantum_loads * (resident.load_s or 0.0) if resident.in_flight else 0.0
+    return resident.loaded_at + max(loads, view.config.min_residency_s)
 
 
 def regret(view: View, resident: Resident, horizons: tuple[float, ...]) -> float:
@@ -84,7 +90,11 @@ def regret(view: View, resident: Resident, horizons: tuple[float, ...]) -> float
     load_s = resident.load_s if model is None else view.load_s(node, model)
     worth = sum(chance(view, resident, h) for h in horizons) * (load_s or 1.0)
     worth *= REPLICA_WORTH if len(view.by_model[resident.model]) > 1 else 1.0
-    return worth + resident.in_flight * BUSY_WORTH * view.service_s(resident.model)
+    line = view.state.lines.get(resident.model)
+    waiting = line.waiting if line is not None and resident.accepting else 0
+    return (
+        worth + resident.in_flight * BUSY_WORTH * view.service_s(resident.model) + waiting * (load_s or 1.0)
+    )
 
 
 def chance(view: View, resident: Resident, horizon_s: float) -> float:

@@ -8,6 +8,9 @@ BINS = 40  # bin b holds gaps of 2^(b/2) to 2^((b+1)/2) seconds; the first also 
 HALVE_AT = 400  # older gaps count half once so many are held, so that habits may change
 
 
+Mixture = tuple[tuple["Gaps", float], ...]  # histograms and weights; 0: its own number of gaps
+
+
 class Gaps:
     """How long it took until the next event, the past forgotten slowly."""
 
@@ -42,13 +45,17 @@ class Gaps:
         return self._below[whole] + (position - whole) * self.counts[whole]
 
 
-def chance(own: Gaps, prior: Gaps, weight: float, elapsed_s: float, horizon_s: float) -> float:
+def chance(mixture: Mixture, elapsed_s: float, horizon_s: float) -> float:
     """Probability that the next event comes within `horizon_s`, none having come for `elapsed_s`.
 
-    `prior` counts like `weight` gaps of our own.
+    The first histogram of the mixture counts in full, each other as many gaps as its weight says.
     """
-    scale = weight / prior.total if prior.total else 0.0
-    now = own.within(elapsed_s) + scale * prior.within(elapsed_s)
-    then = own.within(elapsed_s + horizon_s) + scale * prior.within(elapsed_s + horizon_s)
-    left = own.total + scale * prior.total - now
+    now = then = total = 0.0
+    for gaps, weight in mixture:
+        if gaps.total:
+            scale = weight / gaps.total if weight else 1.0
+            now += scale * gaps.within(elapsed_s)
+            then += scale * gaps.within(elapsed_s + horizon_s)
+            total += scale * gaps.total
+    left = total - now
     return (then - now) / left if left > 1e-9 else 0.0

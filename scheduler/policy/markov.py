@@ -18,6 +18,9 @@ class WindowMarkov:
     def observe(self, at: float, key: str, model: str, hint: str | None = None) -> None:
         self.recent.append(model)
 
+    def following(self, key: str) -> dict[str, float]:
+        return self.chances(0.0, 0.0, 1)
+
     def chances(self, now: float, horizon_s: float, steps: int) -> dict[str, float]:
         """The share of each model among those that followed the current one in the window."""
         if len(self.recent) < LEAST_REQUESTS:

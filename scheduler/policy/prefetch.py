@@ -11,9 +11,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from scheduler.policy import context, placement, switching
+from scheduler.policy.account import Account
 from scheduler.policy.decisions import Load
 from scheduler.policy.placement import Option
 from scheduler.policy.state import Model, Node
@@ -26,35 +28,68 @@ class Predictor(Protocol):
     def observe(self, at: float, key: str, model: str, hint: str | None = None) -> None:
         """A request of `key` for `model` arrived; `hint` is the model it says to ask for next."""
 
+    def following(self, key: str) -> Mapping[str, float]:
+        """What this key is likely to ask for next, whenever that is."""
+
     def chances(self, now: float, horizon_s: float, steps: int) -> Mapping[str, float]:
         """The chance of each model to be asked for within the horizon."""
 
 
-def propose(view: View, predictor: Predictor, margin: float | None = None) -> list[Load]:
+@dataclass(slots=True)
+class Proposals:
+    """What to prefetch now, and whether more would be worth it once something busy runs idle."""
+
+    loads: list[Load] = field(default_factory=list)
+    blocked: bool = False
+
+
+def propose(view: View, predictor: Predictor, account: Account) -> Proposals:
     """The prefetches that are worth it, at most one per idle node."""
     if view.config.prefetch == "off" or cold_demand(view):  # 1
-        return []
+        return Proposals(blocked=True)
     nodes = [n for n in view.state.nodes.values() if is_free(view, n)]
+    proposals = Proposals(blocked=len(nodes) < len(view.state.nodes))
     if not nodes:
-        return []
-    margin = view.config.prefetch_margin if margin is None else margin
-    chosen: list[Load] = []
-    for model, chance, horizon_s in candidates(view, predictor):
-        best: tuple[float, Option] | None = None
-        for node in nodes:
-            if node.name in view.taken or not view.may_load(node, model):
-                continue
-            option = placement.on(view, node, model, context.usual(model), horizons=(horizon_s,))
-            worth = 0.0 if option is None else worth_s(view, option, chance, margin)
-            if option is not None and worth > 0 and (best is None or worth > best[0]):
-                best = (worth, option)
-        if best is not None:
-            why = (
-                f"{chance:.0%} within {horizon_s:.0f} s; worth {best[0]:.1f} s after a margin of {margin:g}."
-            )
-            chosen.append(switching.load(view, model, best[1], "prefetch", why))
-            view.commit(chosen[-1])
-    return chosen
+        return proposals
+    for model, chance, horizon_s in candidates(view, predictor, account):
+        best = _best(view, nodes, model, chance, horizon_s, account)
+        if best is None:
+            proposals.blocked = True
+            continue
+        worth, option = best
+        why = (
+            f"{chance:.0%} within {horizon_s:.0f} s; worth {worth:.1f} s at a margin of {account.margin:.1f}."
+        )
+        load = switching.load(view, model, option, "prefetch", why)
+        proposals.loads.append(load)
+        view.commit(load)
+    return proposals
+
+
+def _best(
+    view: View, nodes: list[Node], model: Model, chance: float, horizon_s: float, account: Account
+) -> tuple[float, Option] | None:
+    """The node where a prefetch is worth most; None where it is worth nothing (3)."""
+    best: tuple[float, Option] | None = None
+    for node in nodes:
+        if not view.may_load(node, model):
+            continue
+        option = placement.on(view, node, model, context.usual(model), horizons=(horizon_s,))
+        if option is None:
+            continue
+        worth = worth_s(view, option, chance, account.margin)
+        if worth > 0 and (best is None or worth > best[0]):
+            best = (worth, option)
+    return best
+
+
+def may_raise(view: View, predictor: Predictor, account: Account, key: str) -> bool:
+    """Whether a request of `key` may have made a prefetch worth it: cheap, before `propose`."""
+    least = account.least_chance
+    return any(
+        share >= least and model not in view.by_model and model not in view.loading
+        for model, share in predictor.following(key).items()
+    )
 
 
 def cold_demand(view: View) -> bool:
@@ -79,16 +114,16 @@ def worth_s(view: View, option: Option, chance: float, margin: float) -> float:
     return gain - margin * option.victims.regret_s - view.config.prefetch_cost * option.load_s
 
 
-def candidates(view: View, predictor: Predictor) -> list[tuple[Model, float, float]]:
+def candidates(view: View, predictor: Predictor, account: Account) -> list[tuple[Model, float, float]]:
     """(model, chance, horizon) of what may be prefetched, the most seconds at stake first (2)."""
     config = view.config
-    least = config.prefetch_confidence if config.prefetch == "confidence" else config.prefetch_chance
+    least = config.prefetch_confidence if config.prefetch == "confidence" else account.least_chance
     found: list[tuple[float, Model, float, float]] = []
     for name, chance in predictor.chances(view.now, config.prefetch_horizon_s, 1).items():
         if chance < least / 4 or name in view.by_model or view.loading.get(name):
             continue  # a longer horizon raises a chance a few times at most
         model = view.state.models.get(name)
-        if model is None or not model.prefetch:
+        if model is None or not model.prefetch or not account.allows(name, view.now):
             continue
         load_s = min((view.load_s(n, model) for n in view.holders(model)), default=0.0)
         horizon_s = horizon(config.prefetch_horizon_s, load_s)

@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from scheduler.policy import context, placement
+from scheduler.policy import context, eviction, placement
 from scheduler.policy.config import GB
 from scheduler.policy.decisions import Cause, Decision, Drain, Load, Refuse, Wait
 from scheduler.policy.placement import Option
@@ -122,9 +122,8 @@ def _cold(view: View, model: Model, line: Line, num_ctx: int) -> list[Decision]:
 
 
 def _settled_at(view: View) -> float:
-    """When the next idle resident will have stayed its minimum residency."""
-    least = view.config.min_residency_s
-    ends = (r.loaded_at + least for r in view.state.residents.values() if not r.in_flight)
+    """When the next resident will have stayed as long as it may before it goes: its minimum, or its turn."""
+    ends = (eviction.stays_until(view, r) for r in view.state.residents.values() if r.accepting)
     return min((end for end in ends if end > view.now), default=float("inf"))
 
 
@@ -144,7 +143,11 @@ def drain(
         ]
         if drains:
             return drains
-    return [Wait(model=model.name, until=None, eta_s=None, reason="Every node that could hold it is busy.")]
+    until = _settled_at(view)
+    later = None if until == float("inf") else until
+    return [
+        Wait(model=model.name, until=later, eta_s=None, reason="What is in the way has not had its turn.")
+    ]
 
 
 def _refuse_or_wait(view: View, model: Model, line: Line) -> list[Decision]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from scheduler.policy import context, placement, prefetch, switching
 from scheduler.policy.decisions import Load
+from scheduler.policy.prefetch import Proposals
 from scheduler.policy.view import View
 from scheduler.replay.trace import Trace
 
@@ -38,26 +39,29 @@ class Clairvoyant:
     def observe(self, at: float, key: str, model: str, hint: str | None = None) -> None:
         """Nothing to learn."""
 
+    def following(self, key: str) -> Mapping[str, float]:
+        return dict.fromkeys(self.uses, 1.0)
+
     def chances(self, now: float, horizon_s: float, steps: int) -> Mapping[str, float]:
         return {model: self.chance(model, now, horizon_s) for model in self.uses}
 
-    def propose(self, view: View, margin: float | None = None) -> list[Load]:
+    def propose(self, view: View) -> Proposals:
         """For each idle node the model that is needed soonest, if what goes for it is needed later."""
         if prefetch.cold_demand(view):
-            return []
+            return Proposals(blocked=True)
         absent = sorted(
             (self.next_use(name, view.now), name)
             for name in self.uses
             if name not in view.by_model and not view.loading.get(name)
         )
-        chosen: list[Load] = []
+        proposals = Proposals(blocked=bool(absent))
         for due, name in absent:
             if due == NEVER:
                 break
             for load in self._earlier(view, name, due):
-                chosen.append(load)
+                proposals.loads.append(load)
                 view.commit(load)
-        return chosen
+        return proposals
 
     def _earlier(self, view: View, name: str, due: float) -> list[Load]:
         model = view.state.models[name]

@@ -12,19 +12,18 @@ from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 
-from scheduler.policy import prefetch
 from scheduler.policy.config import GB, Config
 from scheduler.policy.decide import round_of
 from scheduler.policy.decisions import Decision, Drain, Evict, Load, Resume, Wait
 from scheduler.policy.prefetch import Predictor
 from scheduler.policy.state import Action, Forecast, Line, Model, Node, Resident, State, Stats
 from scheduler.policy.view import View
-from scheduler.replay.clairvoyant import Clairvoyant
+from scheduler.replay.ahead import AGAIN_S, Ahead
 from scheduler.replay.fleet import Timing
 from scheduler.replay.outcome import Record, Timeline
 from scheduler.replay.trace import Trace
 
-LOADED = -1  # in place of a request's index: the resident is loaded
+LOADED, ASK, TICK = -1, -2, -3  # in place of a request's index: what else an event may be
 EWMA = 0.1  # weight of the newest answer in a model's mean service time
 
 
@@ -44,7 +43,9 @@ class Gateway:
         progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.trace, self.config = trace, config
-        self.predictor = predictor
+        self.ahead = Ahead(predictor, config) if predictor is not None else None
+        self.tick_at = float("inf")
+        self.loading: set[str] = set()
         self.hints = next_models(trace) if hints else None
         self.nodes = {n.name: n for n in nodes}
         self.residents: dict[tuple[str, str], Resident] = {}
@@ -87,7 +88,7 @@ class Gateway:
             while events and events[0][0] <= at:
                 self._happen()
             self._arrive(i, names[m], at)
-            if self.changed:
+            if self.changed or (self.ahead is not None and self.ahead.due):
                 self._decide(at)
         while events:
             self._happen()
@@ -106,18 +107,24 @@ class Gateway:
             self._end(resident, i, at)
         elif resident is not None:
             self._loaded(resident, at)
+        elif i == TICK and self.ahead is not None:
+            self.tick_at = self.ahead.passed(at)
+            if self.tick_at < float("inf"):
+                self._push(self.tick_at, None, TICK)
         elif at >= self.ask_at:
             self.ask_at = float("inf")
             self.changed = True
-        if self.changed:
+        if self.changed or (self.ahead is not None and self.ahead.due):
             self._decide(at)
 
     def _arrive(self, i: int, model: str, at: float) -> None:
         """A free slot: go. Else join the line, and have the policy asked if it may act on that."""
-        if self.predictor is not None:
+        if self.ahead is not None:
             hint = self.hints[i] if self.hints else None
-            self.predictor.observe(at, self.trace.key_names[self.trace.keys[i]], model, hint)
-            self.changed = True
+            self.ahead.arrived(at, self.trace.key_names[self.trace.keys[i]], model, hint, self._is_absent)
+            if self.ahead.on and self.tick_at > at + AGAIN_S:
+                self.tick_at = at + AGAIN_S
+                self._push(self.tick_at, None, TICK)
         ready = False
         for resident in self.here[model]:
             if resident.accepting:
@@ -157,8 +164,10 @@ class Gateway:
         self.service[model] = took if before is None else before + EWMA * (took - before)
         if resident.accepting and model in self.lines:
             self._serve(resident, at)
-        elif resident.in_flight == 0 and self.lines:
-            self.changed = True
+        elif resident.in_flight == 0:
+            self.changed = bool(self.lines)
+            if self.ahead is not None:
+                self.ahead.freed()
 
     def _serve(self, resident: Resident, at: float) -> None:
         """Give a resident's free slots to its line."""
@@ -177,6 +186,9 @@ class Gateway:
     def _loaded(self, resident: Resident, at: float) -> None:
         node = self.nodes[resident.node]
         node.busy_with = None
+        self.loading.discard(resident.model)
+        if self.ahead is not None:
+            self.ahead.freed()
         self.residents[resident.node, resident.model] = resident
         self.here[resident.model].append(resident)
         line = self.lines.get(resident.model)
@@ -193,19 +205,17 @@ class Gateway:
     # -- decisions
 
     def _decide(self, at: float) -> None:
-        self.changed = False
         view = View(self.state, at, self.config)
-        if self.lines or self.draining:
+        if self.changed and (self.lines or self.draining):
             for decision in round_of(view):
                 self._carry_out(decision, at)
-        if self.predictor is not None:
-            for load in self._proposals(view):
+        self.changed = False
+        if self.ahead is not None and self.ahead.due:
+            for load in self.ahead.propose(view):
                 self._load(load, at)
 
-    def _proposals(self, view: View) -> list[Load]:
-        if isinstance(self.predictor, Clairvoyant):
-            return self.predictor.propose(view)
-        return [] if self.predictor is None else prefetch.propose(view, self.predictor)
+    def _is_absent(self, model: str) -> bool:
+        return not self.here[model] and model not in self.loading
 
     def _carry_out(self, decision: Decision, at: float) -> None:
         match decision:
@@ -225,13 +235,14 @@ class Gateway:
                     self._serve(resident, at)
             case Wait(until=until) if until is not None and until < self.ask_at:
                 self.ask_at = until
-                self._push(until, None, LOADED)
+                self._push(until, None, ASK)
 
     def _load(self, load: Load, at: float) -> None:
         for victim in load.evict:
             self._evict(load.node, victim, at)
         node, model = self.nodes[load.node], self.state.models[load.model]
         done = at + load.expected_s
+        self.loading.add(load.model)
         node.busy_with = Action(
             kind="load", model=load.model, since=at, until=done, bytes=model.weights_bytes
         )
@@ -258,6 +269,8 @@ class Gateway:
         resident = self.residents.pop((node, model))
         self.here[model].remove(resident)
         self.draining -= not resident.accepting
+        if self.ahead is not None:
+            self.ahead.evicted(node, model, at)
         self.record.wasted += not resident.used
         if self.timeline is not None:
             self.timeline.gone(node, model, at)

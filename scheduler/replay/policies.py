@@ -98,12 +98,16 @@ POLICIES: dict[str, tuple[Run, str]] = {
     ),
     "lru": (lambda s: [_gateway(s, LRU)], "own lines, least recently used goes, no prediction"),
     "seed": (_seed, "the original write-up: 10 % kept free, LRU, what followed in the last 50 with 60 %"),
-    "bridge-lru": (
+    "bridge-plain": (
         lambda s: _bridge(s, prefetch=False, learn=False),
         "the bridge without any prediction: bounded switching, replicas, recency",
     ),
     "bridge-reactive": (lambda s: _bridge(s, prefetch=False), "the bridge without prefetch"),
     "bridge": (_bridge, "the bridge"),
+    "fcfs": (
+        lambda s: [_gateway(s, replace(ON_DEMAND, line_bound_s=0.0, replica_factor=1e9))],
+        "first come, first served: whoever waits longest has what is busy drained at once; no replicas",
+    ),
     "belady": (_belady, "evicts what is needed latest, loads on demand; knows the future"),
     "oracle": (_oracle, "as belady, and loads ahead; knows the future"),
 }
