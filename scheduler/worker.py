@@ -27,6 +27,7 @@ from scheduler.policy.state import State
 from scheduler.residency import assemble, probing
 from scheduler.residency.act import Actions
 from scheduler.residency.carry import carry_out
+from scheduler.residency.chores import Chores
 from scheduler.residency.fleet import Clock, Fleet, MakeClient
 from scheduler.residency.lead import Deposed, Lead
 from scheduler.residency.means import Means
@@ -84,6 +85,9 @@ class Worker:
         self.actions = Actions(means)
         self.operators = Operators(self.fleet, self._source, wake=self._wake.set)
         self._watch = Watch(self.fleet, leads=self._leads, changed=self._wake.set, renew=self.actions.renew)
+        self._chores = Chores(
+            self.fleet, self._source, self.operators, leads=self._leads, changed=self._rows_changed
+        )
         self._supervisor: Supervisor | None = None
 
     # ---- life
@@ -92,15 +96,8 @@ class Worker:
         """Begin to work; returns at once. `settled` is set after the first round as leader."""
         self._recorder.start()
         self._supervisor = Supervisor()
-        for name, work in (
-            ("lead", self.lead.keep),
-            ("rows", self._follow_rows),
-            ("demand", self._follow_demand),
-            ("operators", self._follow_operators),
-            ("catalogue", self._sync_catalogue),
-            ("gpus", self._look_at_gpus),
-            ("rounds", self._rounds),
-        ):
+        own = {"lead": self.lead.keep, "demand": self._follow_demand, "rounds": self._rounds}
+        for name, work in (own | self._chores.loops()).items():
             self._supervisor.run(name, work)
 
     async def stop(self) -> None:
@@ -122,23 +119,12 @@ class Worker:
 
     # ---- side tasks
 
-    async def _follow_rows(self) -> None:
-        """Read the rows when they changed; one watch for each node."""
-        known: int | None = None
-        while True:
-            rows = await self._source.rows(known)
-            if rows is not None:
-                known = rows.number
-                await self.fleet.take_rows(rows)
-                self._watch_nodes()
-                self._wake.set()
-            self.fleet.readings = await self._source.readings()
-            await asyncio.sleep(self._pace.rows_s)
-
-    def _watch_nodes(self) -> None:
-        assert self._supervisor is not None
-        for name in self.fleet.clients:
-            self._supervisor.run(f"watch {name}", partial(self._watch.node, name), ends=True)
+    def _rows_changed(self) -> None:
+        """One watch for each node."""
+        if self._supervisor is not None:
+            for name in self.fleet.clients:
+                self._supervisor.run(f"watch {name}", partial(self._watch.node, name), ends=True)
+        self._wake.set()
 
     async def _follow_demand(self) -> None:
         while True:
@@ -147,24 +133,6 @@ class Worker:
                     self._wake.set()
             except BoardDown:
                 await asyncio.sleep(self._pace.standby_s)
-
-    async def _follow_operators(self) -> None:
-        while True:
-            if self._leads():
-                await self.operators.look()
-            await asyncio.sleep(self._pace.operator_s)
-
-    async def _sync_catalogue(self) -> None:
-        while True:
-            if self._leads():
-                await self._source.sync()
-            await asyncio.sleep(self._pace.sync_s if self._leads() else self._pace.standby_s)
-
-    async def _look_at_gpus(self) -> None:
-        while True:
-            if self._leads():
-                await self._source.look_at_gpus()
-            await asyncio.sleep(self._pace.gpus_s if self._leads() else self._pace.standby_s)
 
     async def _rounds(self) -> None:
         while True:

@@ -1,0 +1,80 @@
+"""What the worker does now and then with the database: rows, catalogue, GPUs, what operators ask for.
+
+A database that is away stops none of it for good: it is said once, what was read last stays in use, and the
+next turn tries again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from django.db import DatabaseError, InterfaceError
+
+from scheduler.residency.fleet import Fleet
+from scheduler.residency.operators import Operators
+from scheduler.residency.source import Source
+
+log = logging.getLogger(__name__)
+
+Work = Callable[[], Awaitable[None]]
+
+
+class Chores:
+    """Loops for a supervisor to run. Only the leader syncs, reads GPUs and serves operators."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        source: Source,
+        operators: Operators,
+        *,
+        leads: Callable[[], bool],
+        changed: Callable[[], None],
+    ) -> None:
+        self._fleet = fleet
+        self._source = source
+        self._operators = operators
+        self._leads = leads
+        self._changed = changed
+        self._known: int | None = None  # revision of the rows in use
+        self._away: set[str] = set()  # chores that met a database that is away
+
+    def loops(self) -> dict[str, Work]:
+        """By name, each for ever."""
+        pace = self._fleet.pace
+        return {
+            "rows": lambda: self._every("rows", pace.rows_s, self.read_rows, leader=False),
+            "operators": lambda: self._every("operators", pace.operator_s, self._operators.look),
+            "catalogue": lambda: self._every("catalogue", pace.sync_s, self._source.sync),
+            "gpus": lambda: self._every("gpus", pace.gpus_s, self._source.look_at_gpus),
+        }
+
+    async def read_rows(self) -> None:
+        """Take over what changed since the last reading."""
+        rows = await self._source.rows(self._known)
+        if rows is not None:
+            await self._fleet.take_rows(rows)
+            self._known = rows.number
+            self._changed()
+        self._fleet.readings = await self._source.readings()
+
+    async def _every(self, name: str, seconds: float, work: Work, *, leader: bool = True) -> None:
+        while True:
+            idle = leader and not self._leads()
+            if not idle:
+                await self._try(name, work)
+            await asyncio.sleep(self._fleet.pace.standby_s if idle else seconds)
+
+    async def _try(self, name: str, work: Work) -> None:
+        try:
+            await work()
+        except (DatabaseError, InterfaceError) as error:
+            if name not in self._away:
+                log.warning("The database is away; %s stay as they were: %s", name, str(error).strip())
+            self._away.add(name)
+        else:
+            if name in self._away:
+                log.info("The database is back; %s are current again.", name)
+            self._away.discard(name)
