@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bridge import metrics
 from bridge.errors import Refused
 from scheduler.board.interface import Board, Place, Reason, Refusal, Seat, Ticket
 
@@ -34,6 +35,11 @@ ANSWERS: dict[Reason, tuple[int, bool | None]] = {
 async def seat(board: Board, ticket: Ticket, exchange: Exchange, *, moved: bool = False) -> Seat:
     """Wait for a seat. Raises Refused. Whoever cancels this need not tidy up: the exchange gives it back."""
     exchange.ticket = ticket.id
+    with metrics.WAITING.track_inprogress():
+        return await _seated(board, ticket, exchange, moved)
+
+
+async def _seated(board: Board, ticket: Ticket, exchange: Exchange, moved: bool) -> Seat:
     step: Seat | Place | Refusal | None = await (board.move(ticket) if moved else board.admit(ticket))
     while True:
         if isinstance(step, Seat):
@@ -50,6 +56,8 @@ async def seat(board: Board, ticket: Ticket, exchange: Exchange, *, moved: bool 
 
 
 def taken(seat: Seat, exchange: Exchange) -> Seat:
+    if exchange.seat is None:
+        metrics.RUNNING.inc()
     exchange.seat = seat
     exchange.queued_s = seat.queued_s
     exchange.allowance = seat.allowance

@@ -10,11 +10,13 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bridge.settings")
 django_application = get_asgi_application()
 
-from bridge.credentials import PATH_PREFIX, split_path  # noqa: E402
-from bridge.hot.api import dialect_of, routes  # noqa: E402  needs Django's apps
+from bridge.credentials import PATH_PREFIX, split_path  # noqa: E402  needs Django's apps
+from bridge.env import VALUES as ENV  # noqa: E402
+from bridge.hot.api import dialect_of, routes  # noqa: E402
 from bridge.hot.handler import HotHandler  # noqa: E402
 from bridge.lifespan import Lifespan  # noqa: E402
-from bridge.views import health  # noqa: E402
+from bridge.views import health, metrics  # noqa: E402
+from scheduler.metrics import FLEET  # noqa: E402
 
 
 class Bridge:
@@ -41,6 +43,8 @@ class Bridge:
             await (await self._hot_handler())(scope, receive, send)
         elif path in health.PATHS:
             await health.answer(self.lifespan.process, scope, receive, send)
+        elif path == metrics.PATH:
+            await metrics.answer(scope, receive, send, token=ENV["BRIDGE_METRICS_TOKEN"], live=FLEET)
         else:
             await django_application(scope, receive, send)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from bridge import metrics
 from bridge.dialects.counts import Counts
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Exchange:
             return
         self.outcome = outcome
         counts = self.counts or self._so_far()
+        metrics.ended(self, counts, outcome, reason)
         if not self.unrecorded:
             self.emit(self._record(outcome, reason, status, counts))
         if self.learn is not None and self.counts is not None:

@@ -16,7 +16,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any, NoReturn
 
-from bridge import auth
+from bridge import auth, metrics
 from bridge.addresses import client_address, networks
 from bridge.auth import Denied
 from bridge.catalogue import Catalogue, Entry
@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 SUSPECT_S = 2.0  # a node that failed a request is left out for this long, until the scheduler has looked
 RENEW_S = 1.0
+SAMPLE_S = 1.0
 
 
 class DataPlane:
@@ -221,7 +222,7 @@ class DataPlane:
     # What goes on beside the requests.
 
     def start(self) -> None:
-        for work in (self._settle(), self._renew(), self._sweep()):
+        for work in (self._settle(), self._renew(), self._sweep(), self._sample()):
             self._tasks.append(asyncio.ensure_future(self._watched(work)))
 
     async def stop(self) -> None:
@@ -260,6 +261,12 @@ class DataPlane:
             except BoardDown:
                 log.warning("the board is away: leases are not renewed")
             await asyncio.sleep(RENEW_S)
+
+    async def _sample(self) -> None:
+        sampler = metrics.Sampler(self)
+        while True:
+            await sampler.sample()
+            await asyncio.sleep(SAMPLE_S)
 
     async def _sweep(self) -> None:
         """Cancel the work for clients that stopped reading: they hold a seat that others wait for."""

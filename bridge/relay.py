@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
-from bridge import admission
+from bridge import admission, metrics
 from bridge.dialects import counts, node_lines
 from bridge.dialects.counts import Counts
 from bridge.dialects.inner import BadRequest, Encoder, Inner, NodeFault
@@ -61,6 +61,7 @@ class Job:
         if self.attempts == ATTEMPTS or not error.should_retry:
             raise error
         log.info("request %s moves on from node %s: %s", self.exchange.id, node, error)
+        metrics.RETRIES.inc()
         self.plane.suspect(node)
         avoid = self.ticket.avoid | {node}
         # Where no other node holds the model, the same one gets another chance at once.

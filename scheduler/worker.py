@@ -19,6 +19,7 @@ from functools import partial
 from django.conf import settings
 
 from scheduler.board.interface import Board, BoardDown, StaleLeader
+from scheduler.metrics import FLEET
 from scheduler.nodes.client import NodeClient
 from scheduler.policy.config import DEFAULT, Config
 from scheduler.policy.decide import decide
@@ -33,6 +34,7 @@ from scheduler.residency.lead import Deposed, Lead
 from scheduler.residency.means import Means
 from scheduler.residency.operators import Operators
 from scheduler.residency.pace import Pace
+from scheduler.residency.picture import picture
 from scheduler.residency.publication import published
 from scheduler.residency.records import DatabaseRecorder, Recorder
 from scheduler.residency.source import DatabaseSource, Source
@@ -107,6 +109,7 @@ class Worker:
             await self._supervisor.stop()
             self._supervisor = None
         await self.lead.resign()
+        FLEET.show(None)
         await asyncio.to_thread(self._recorder.stop)
         await self.fleet.aclose()
         await self._source.aclose()
@@ -165,6 +168,8 @@ class Worker:
         self._probe(state)
         self.operators.settle()
         await self.publish()
+        if FLEET.due():
+            FLEET.show(picture(state, fleet.clock(), self._config))
         self.settled.set()
 
     def _probe(self, state: State) -> None:
@@ -203,6 +208,7 @@ class Worker:
         self._wake.set()
 
     async def _lost(self) -> None:
+        FLEET.show(None)
         self.actions.cancel()
         self.operators.forget()
 

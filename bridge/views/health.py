@@ -22,13 +22,13 @@ async def answer(process: Process | None, scope: dict[str, Any], receive: Any, s
         await send({"type": "http.response.start", "status": 302, "headers": [(b"location", b"/admin/")]})
         await send({"type": "http.response.body", "body": b""})
     elif path == "/":
-        await _send(send, scope, 200, TEXT, b"Ollama is running")
+        await respond(send, scope, 200, TEXT, b"Ollama is running")
     elif path == "/livez":
-        await _send(send, scope, 200, TEXT, b"ok")
+        await respond(send, scope, 200, TEXT, b"ok")
     else:
         reasons = ["starting"] if process is None else process.not_ready()
         body = orjson.dumps({"ready": not reasons, "reasons": reasons})
-        await _send(send, scope, 503 if reasons else 200, JSON, body)
+        await respond(send, scope, 503 if reasons else 200, JSON, body)
 
 
 def wants_page(scope: dict[str, Any]) -> bool:
@@ -36,7 +36,7 @@ def wants_page(scope: dict[str, Any]) -> bool:
     return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
 
 
-async def _send(
+async def respond(
     send: Any, scope: dict[str, Any], status: int, kind: tuple[bytes, bytes], body: bytes
 ) -> None:
     headers = [kind, (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]

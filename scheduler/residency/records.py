@@ -16,6 +16,7 @@ from typing import Protocol
 
 from django.db import DatabaseError, InterfaceError, connections
 
+from scheduler import metrics
 from scheduler.models import LedgerEntry, Measurement, Node, OperatorRequest
 from scheduler.policy.state import Footprint
 
@@ -169,6 +170,8 @@ class DatabaseRecorder:
 
     def put(self, record: Record) -> None:
         """Take a record; the oldest one goes when too many wait."""
+        if isinstance(record, Entry):
+            metrics.count(record)
         with self._turn:
             if len(self._waiting) >= self._kept:
                 self._waiting.popleft()

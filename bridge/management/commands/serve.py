@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 import uvicorn
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
@@ -35,10 +38,18 @@ class Command(BaseCommand):
         config = server.config(host=options["host"], port=options["port"], fd=options["fd"], workers=workers)
         self.stderr.write(f"Ollama Bridge on http://{options['host']}:{options['port']} (pid {os.getpid()})")
         if workers > 1:
+            share_metrics(Path(settings.DATA_DIR) / "metrics")
             socket = config.bind_socket()
             Multiprocess(config, sockets=[socket]).run()
         else:
             uvicorn.Server(config).run()
+
+
+def share_metrics(directory: Path) -> None:
+    """Where the web processes, which start after this, keep their counts; those of the last run are gone."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(mode=0o700, parents=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
 
 
 def refuse_pending_migrations() -> None:

@@ -1,0 +1,255 @@
+"""/metrics of a served bridge: what it counts, who may see it, and that docs/metrics.md says the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+import bridge.metrics
+import scheduler.metrics
+from bridge.dialects import ollama
+from bridge.dialects.counts import Counts
+from bridge.exchange import Exchange
+from bridge.management.commands.serve import share_metrics
+from bridge.views.metrics import allowed, shared
+from scheduler.board.interface import Seat
+from tests.bridge.served import Served
+from tests.conftest import FakeNode, Serve
+from tests.serving import Bridge
+
+PREFIX = bridge.metrics.PREFIX
+DOC = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
+HEAD = "| name | type | labels | meaning |\n|---|---|---|---|\n"
+
+
+def page(served: Bridge, **headers: str) -> str:
+    with served.client("none") as client:
+        reply = client.get("/metrics", headers=headers)
+    assert reply.status_code == 200, reply.text
+    return reply.text
+
+
+def value(text: str, sample: str, **labels: str) -> float:
+    """The sum of the samples of this name with at least these labels."""
+    families = text_string_to_metric_families(text)
+    found = [s for family in families for s in family.samples if s.name == f"{PREFIX}_{sample}"]
+    return sum(s.value for s in found if labels.items() <= s.labels.items())
+
+
+def chat(served: Served, model: str = "llama3.2", **more: object) -> None:
+    body = served.body("/api/chat", stream=True, model=model, **more)
+    with served.bridge.client(served.key) as client:
+        assert client.post("/api/chat", json=body).status_code == 200
+
+
+def test_an_answered_request_is_counted_where_it_belongs(served: Served) -> None:
+    before = page(served.bridge)
+    chat(served)
+    after = page(served.bridge)
+
+    def grown(sample: str, **labels: str) -> float:
+        return value(after, sample, **labels) - value(before, sample, **labels)
+
+    model = "llama3.2:latest"
+    assert grown("requests_total", endpoint="/api/chat", outcome="answered") == 1
+    assert grown("request_success_total", model=model, finished_reason="length") == 1
+    assert grown("generation_tokens_total", model=model) == 8
+    assert grown("prompt_tokens_total", model=model) > 0
+    for histogram in (
+        "time_to_first_token_seconds",
+        "e2e_request_latency_seconds",
+        "request_queue_time_seconds",
+        "request_time_per_output_token_seconds",
+        "prompt_estimate_ratio",
+    ):
+        assert grown(f"{histogram}_count", model=model) == 1, histogram
+    assert value(after, "requests_running") == value(after, "requests_waiting") == 0
+
+
+def test_a_refused_request_is_counted_by_its_reason_and_never_by_what_was_typed(served: Served) -> None:
+    with served.bridge.client(served.key) as client:
+        client.post("/api/chat", json={"model": "typed-by-somebody", "messages": []})
+    text = page(served.bridge)
+    assert value(text, "requests_refused_total", reason="model_unknown") >= 1
+    assert "typed-by-somebody" not in text
+    assert served.key.split("_")[1] not in text
+
+
+def test_the_scheduler_shows_its_loads_and_the_fleet(served: Served) -> None:
+    chat(served, model="qwen3")
+    served.bridge.until(lambda: value(page(served.bridge), "resident_slots", model="qwen3:latest") == 8)
+    text = page(served.bridge)
+    node = "127.0.0.1"
+    assert value(text, "loads_total", node=node, model="qwen3:latest", cause="demand", outcome="ok") == 1
+    assert value(text, "load_duration_seconds_count", node=node, model="qwen3:latest") == 1
+    assert value(text, "leader") == 1
+    assert value(text, "node_state", node=node, state="up") == 1
+    assert value(text, "resident_bytes", model="qwen3:latest") > 5e9
+    assert value(text, "vram_used_bytes", node=node) >= value(text, "resident_bytes", model="qwen3:latest")
+    served.bridge.until(lambda: value(page(served.bridge), "transport_connections", state="idle") >= 1)
+
+
+def test_promtool_has_nothing_to_say_against_the_page(served: Served) -> None:
+    chat(served)
+    with served.bridge.client("none") as client:
+        client.get("/admin/login/")
+    text = page(served.bridge)
+    assert "django_http_requests_total" in text
+    ours = "".join(
+        line + "\n"
+        for line in text.splitlines()
+        if line.removeprefix("# HELP ").removeprefix("# TYPE ").startswith(PREFIX)
+    )
+    checked = subprocess.run(["promtool", "check", "metrics"], input=ours, capture_output=True, text=True)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+def test_without_a_token_a_proxied_request_is_refused(served: Served, name: str) -> None:
+    with served.bridge.client("none") as client:
+        reply = client.get("/metrics", headers={name: "192.0.2.7"})
+    assert reply.status_code == 403
+    assert "BRIDGE_METRICS_TOKEN" in reply.text
+
+
+@pytest.mark.parametrize(
+    ("peer", "token", "given", "may"),
+    [
+        ("127.0.0.1", "", "", True),
+        ("::1", "", "", True),
+        ("192.0.2.1", "", "", False),
+        (None, "", "", False),
+        ("192.0.2.1", "secret", "Bearer secret", True),
+        ("192.0.2.1", "secret", "Bearer wrong", False),
+        ("127.0.0.1", "secret", "", False),
+    ],
+)
+def test_who_may_see_the_page(peer: str | None, token: str, given: str, may: bool) -> None:
+    headers = [(b"authorization", given.encode())] if given else []
+    scope = {"client": (peer, 1) if peer else None, "headers": headers}
+    assert allowed(scope, token) is may
+
+
+def ours() -> Iterator[Metric]:
+    for metric in REGISTRY.collect():
+        if metric.name.startswith(PREFIX):
+            yield metric
+    shown = {metric.name for metric in REGISTRY.collect()}
+    for metric in scheduler.metrics.FLEET.describe():
+        if metric.name not in shown:
+            yield metric
+
+
+def labels_of(name: str) -> tuple[str, ...]:
+    """Label names in order, from the instrument itself: one without samples shows none."""
+    collectors = REGISTRY._names_to_collectors  # the registry has no public way to ask
+    gauge = scheduler.metrics.GAUGES.get(name.removeprefix(f"{PREFIX}_"))
+    return gauge.labels if gauge else collectors[name]._labelnames  # type: ignore[attr-defined]
+
+
+def table() -> str:
+    rows = []
+    for metric in sorted(ours(), key=lambda metric: metric.name):
+        shown = f"{metric.name}_total" if metric.type == "counter" else metric.name
+        labels = ", ".join(f"`{label}`" for label in labels_of(metric.name))
+        rows.append(f"| `{shown}` | {metric.type} | {labels} | {metric.documentation} |\n")
+    return HEAD + "".join(rows)
+
+
+def test_the_documentation_lists_every_metric_as_it_is() -> None:
+    assert table() in DOC.read_text(encoding="utf-8"), f"docs/metrics.md needs this table:\n{table()}"
+
+
+def exchange() -> Exchange:
+    made = Exchange(
+        id="r",
+        address="",
+        path="/api/chat",
+        dialect=ollama.CHAT,
+        emit=lambda record: None,
+        release=lambda ticket, tokens: None,
+    )
+    made.seat = Seat(ticket="r", node="n", model="m", num_ctx=1, options={}, load="warm", queued_s=0.0)
+    return made
+
+
+def test_models_past_the_bound_share_one_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridge.metrics, "_models", {})
+    monkeypatch.setattr(bridge.metrics, "MOST_MODELS", 2)
+    for number in range(5):
+        made = exchange()
+        made.model = f"bounded-{number}"
+        bridge.metrics.ended(made, Counts(output_tokens=1), "answered", "stop")
+    succeeded = [m for m in REGISTRY.collect() if m.name == f"{PREFIX}_request_success"]
+    models = {s.labels["model"] for m in succeeded for s in m.samples}
+    assert {"bounded-0", "bounded-1", "other"} <= models
+    assert not {"bounded-2", "bounded-3", "bounded-4"} & models
+
+
+IN_A_PROCESS = """
+import sys
+from prometheus_client import Gauge, Counter
+from bridge import metrics
+metrics.RUNNING.inc(); metrics.RETRIES.inc()
+print("counted", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_several_processes_share_one_page_and_a_dead_one_runs_nothing(tmp_path: Path) -> None:
+    env = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", IN_A_PROCESS],
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    try:
+        for process in started:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "counted\n"
+        assert (read(tmp_path, "requests_running"), read(tmp_path, "node_retries_total")) == (2.0, 2.0)
+        started[0].kill()
+        started[0].wait()
+        assert (read(tmp_path, "requests_running"), read(tmp_path, "node_retries_total")) == (1.0, 2.0)
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+def read(directory: Path, sample: str) -> float | None:
+    registry: CollectorRegistry = shared(directory, scheduler.metrics.FLEET)
+    return registry.get_sample_value(f"{PREFIX}_{sample}")
+
+
+def test_a_token_opens_the_page_from_anywhere(fake_node: FakeNode, serve: Serve) -> None:
+    served = serve([fake_node().url], BRIDGE_METRICS_TOKEN="scrape-me")
+    assert served.get("/metrics").status_code == 403
+    assert "requests_running" in page(
+        served, Authorization="Bearer scrape-me", **{"X-Forwarded-For": "192.0.2.7"}
+    )
+
+
+def test_serve_starts_with_an_empty_directory_for_the_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    left = tmp_path / "metrics" / "counter_1.db"
+    left.parent.mkdir()
+    left.touch()
+    share_metrics(left.parent)
+    assert not left.exists()
+    assert os.environ["PROMETHEUS_MULTIPROC_DIR"] == str(left.parent)
