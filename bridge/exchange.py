@@ -46,6 +46,7 @@ class Exchange:
     lines: int = 0  # lines of the node's stream so far: about one token each
     prompt_estimate: int = 0  # tokens
     counts: Counts | None = None
+    served: Callable[[str], None] | None = None  # told the node that answered
     learn: Callable[[int], None] | None = None  # told the prompt tokens that the node counted
     outcome: Outcome | None = None
 
@@ -62,6 +63,8 @@ class Exchange:
         metrics.ended(self, counts, outcome, reason)
         if not self.unrecorded:
             self.emit(self._record(outcome, reason, status, counts))
+        if self.served is not None and self.seat is not None and outcome == "answered":
+            self.served(self.seat.node)
         if self.learn is not None and self.counts is not None:
             self.learn(self.counts.prompt_tokens)
         if self.ticket is not None:

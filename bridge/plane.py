@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from bridge import auth, metrics
 from bridge.addresses import client_address, networks
+from bridge.affinity import Affinity, conversation_of
 from bridge.auth import Denied
 from bridge.catalogue import Catalogue, Entry
 from bridge.credentials import Credentials
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 SUSPECT_S = 2.0  # a node that failed a request is left out for this long, until the scheduler has looked
 RENEW_S = 1.0
 SAMPLE_S = 1.0
+SESSION_HEADER = b"x-bridge-session"
 
 
 class DataPlane:
@@ -76,6 +78,7 @@ class DataPlane:
         self.clients: set[Client] = set()
         self.draining = False
         self.estimates = Estimates()
+        self.affinity = Affinity()
         self.throttle = Throttle()
         self._origins: dict[str, Origin] = {}  # by address
         self._suspects: dict[str, float] = {}  # node: monotonic time until which it is left out
@@ -160,7 +163,7 @@ class DataPlane:
         exchange.model = found.name
         return found
 
-    def ticket(self, exchange: Exchange, inner: Inner, entry: Entry) -> Ticket:
+    def ticket(self, request: HotRequest, exchange: Exchange, inner: Inner, entry: Entry) -> Ticket:
         """What this request asks the board for. Raises BadInput when no context can hold it."""
         grant = exchange.grant
         assert grant is not None
@@ -184,7 +187,17 @@ class DataPlane:
             priority=grant.priority,
             limits=limits,
             avoid=self._suspected(),
+            prefer=self._preferred(request, exchange, inner, entry),
         )
+
+    def _preferred(self, request: HotRequest, exchange: Exchange, inner: Inner, entry: Entry) -> str | None:
+        """The node that served the conversation last, where there is a choice."""
+        if len(entry.nodes) < 2 or exchange.grant is None:
+            return None
+        session = request.header(SESSION_HEADER)
+        conversation = conversation_of(exchange.grant.account, entry.name, session, inner)
+        exchange.served = partial(self.affinity.served, conversation)
+        return self.affinity.node(conversation)
 
     def _suspected(self) -> frozenset[str]:
         if not self._suspects:

@@ -11,7 +11,7 @@ from bridge.hot.answer import Answer, Headers
 from bridge.hot.client import Client
 from bridge.hot.pulse import Pulse
 from bridge.hot.request import HotRequest
-from bridge.plane import DataPlane, Entry, current
+from bridge.plane import Entry, current
 
 STREAM_HEADERS = [(b"cache-control", b"no-cache, no-transform"), (b"x-accel-buffering", b"no")]
 
@@ -24,10 +24,10 @@ async def complete(request: HotRequest, exchange: Exchange) -> Answer:
     entry = plane.entry(inner.model, exchange)
     check_capabilities(inner, entry)
     if inner.purpose != "generate":
-        return await emptied(plane, exchange, inner, entry)
+        return await emptied(request, exchange, inner, entry)
     encoder = exchange.dialect.encoder(inner, request_id=exchange.id, created=int(exchange.at))
     job = relay.Job(
-        plane, exchange, inner, plane.ticket(exchange, inner, entry), encoder, frozenset(entry.nodes)
+        plane, exchange, inner, plane.ticket(request, exchange, inner, entry), encoder, frozenset(entry.nodes)
     )
     if inner.stream:
         assert request.client is not None
@@ -58,11 +58,12 @@ def stream_headers(job: relay.Job) -> Headers:
     return [(b"content-type", job.encoder.content_type), *STREAM_HEADERS, *job.exchange.headers()]
 
 
-async def emptied(plane: DataPlane, exchange: Exchange, inner: Inner, entry: Entry) -> Answer:
+async def emptied(request: HotRequest, exchange: Exchange, inner: Inner, entry: Entry) -> Answer:
     """Ollama's load and unload calls: nothing to generate. A load waits until the model is resident; an
     unload is answered, but what lives in VRAM is the scheduler's decision and not one client's."""
+    plane = current()
     if inner.purpose == "load":
-        await admission.seat(plane.board, plane.ticket(exchange, inner, entry), exchange)
+        await admission.seat(plane.board, plane.ticket(request, exchange, inner, entry), exchange)
     exchange.finish("answered", reason=inner.purpose)
     encoder = exchange.dialect.encoder(inner, request_id=exchange.id, created=int(exchange.at))
     reply = ollama.emptied(inner, created=int(exchange.at))
