@@ -69,6 +69,8 @@ def refused(refusal: Refusal, exchange: Exchange) -> Refused:
     exchange.ticket = None  # the board holds nothing for a refused ticket
     exchange.allowance = refusal.allowance
     status, should_retry = ANSWERS[refusal.reason]
+    if refusal.reason == "budget" and refusal.retry_after_s is not None:
+        should_retry = None  # others only reserved the tokens, or the period ends in a moment
     return Refused(
         refusal.detail,
         status=status,

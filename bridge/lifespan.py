@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-import threading
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError
 
 from bridge import catalogue, keyring, plane
+from bridge.drain import Drain
 from bridge.env import VALUES as ENV
 from bridge.snapshots import Keeper
 from bridge.transport import NodeTransport
@@ -55,7 +53,7 @@ class WebProcess:
         await self._seed_budgets()
         self.plane.start()
         plane.install(self.plane)
-        drain_on_sigterm(self.plane)
+        Drain(self.plane, ENV["BRIDGE_DRAIN_TIMEOUT"]).install()
         if self.worker is not None:
             await self.worker.start()
 
@@ -97,26 +95,6 @@ class WebProcess:
             return
         for account, budget, tokens in totals:
             await self.board.spent(account, budget, tokens)
-
-
-def drain_on_sigterm(data_plane: plane.DataPlane) -> None:
-    """From SIGTERM on `/readyz` fails and new requests get a 503, while the server ends the open streams.
-
-    The server's own handler, installed before, is called next, whichever server it is.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return  # only the main thread may install handlers; a test's server thread stops otherwise
-    servers = signal.getsignal(signal.SIGTERM)
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        data_plane.draining = True
-        if callable(servers):
-            servers(number, frame)
-        else:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-
-    signal.signal(signal.SIGTERM, handler)
 
 
 def make_board() -> Board:

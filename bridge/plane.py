@@ -288,7 +288,7 @@ class DataPlane:
             late = time.monotonic() - self.send_timeout_s
             for client in [c for c in self.clients if c.sending_since is not None and c.sending_since < late]:
                 log.info("a client did not read for %.0f s; its request is cancelled", self.send_timeout_s)
-                client.leave()
+                client.leave("client_stalled")
 
 
 def bound_output(inner: Inner, num_ctx: int) -> None:

@@ -10,6 +10,8 @@ from bridge.env import VALUES as ENV
 
 # Above the 60 s for which nginx and most load balancers keep an idle connection: they must close first.
 KEEP_ALIVE_S = 75
+# bridge.drain has waited for the API's requests before uvicorn stops; this is for a page of the admin.
+GRACE_S = 10
 
 
 def config(**overrides: Any) -> uvicorn.Config:
@@ -27,7 +29,7 @@ def config(**overrides: Any) -> uvicorn.Config:
         "server_header": False,
         "date_header": False,
         "timeout_keep_alive": KEEP_ALIVE_S,
-        "timeout_graceful_shutdown": int(ENV["BRIDGE_DRAIN_TIMEOUT"]),
+        "timeout_graceful_shutdown": GRACE_S,
         "ws_max_size": 65_536,  # browsers only send small requests on the live page
     }
     return uvicorn.Config(**(given | overrides))

@@ -29,6 +29,7 @@ class Client:
         self._timer: asyncio.TimerHandle | None = None
         self.gone = False
         self.begun = False  # status and headers are out
+        self.why = "client_left"  # the reason in the record of a cancelled request
         self.sending_since: float | None = None  # monotonic; the sweeper of bridge.plane reads it
 
     async def body(self, limit: int) -> bytes:
@@ -94,10 +95,11 @@ class Client:
             pass
         self.leave()
 
-    def leave(self) -> None:
+    def leave(self, why: str = "client_left") -> None:
         """The client is gone, or counts as gone: end the work for it."""
         if not self.gone and self._task is not None:
             self.gone = True
+            self.why = why
             self._task.cancel()
 
     def unwatch(self) -> None:

@@ -58,7 +58,7 @@ class HotHandler:
                 answer.close()
                 if not isinstance(answer.body, bytes):
                     await answer.body.aclose()
-            exchange.finish("cancelled", reason="client_left", status=499)
+            exchange.finish("cancelled", reason=client.why, status=499)
 
     async def _answer(
         self, request: HotRequest, exchange: Exchange, client: Client, caller: Credentials

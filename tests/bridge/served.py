@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from scheduler.simulator.process import NodeProcess
@@ -31,3 +32,8 @@ class Served:
 
     def body(self, route: str, *, stream: bool, model: str = "llama3.2", **more: Any) -> dict[str, Any]:
         return {"model": model, "stream": stream, **BODIES[route], **more}
+
+    def manage_key(self, name: str, *flags: str) -> str:
+        """A fresh key that the server need not know yet."""
+        text: str = json.loads(self.bridge.manage("createkey", name, "--json", *flags))["key"]
+        return text

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
+import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -42,7 +45,15 @@ class Command(BaseCommand):
             socket = config.bind_socket()
             Multiprocess(config, sockets=[socket]).run()
         else:
-            uvicorn.Server(config).run()
+            end_well_on_sigterm()
+            with contextlib.suppress(KeyboardInterrupt):
+                uvicorn.Server(config).run()
+
+
+def end_well_on_sigterm() -> None:
+    """uvicorn raises the signal that ended it once more, under the handler that was there before: an end in
+    order is exit status 0."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
 
 
 def share_metrics(directory: Path) -> None:
