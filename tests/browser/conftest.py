@@ -14,7 +14,7 @@ from tests.serving import Bridge, migrated
 CHROMIUM = "/usr/bin/chromium"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
     """It has the superuser root, with the password root."""
     quick = {"load_gbps": 100, "load_fixed": 0.02, "vram_recovery": 0.01, "tps": 0, "prefill_tps": 0}
@@ -28,8 +28,10 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
             bridge.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """For one file and no longer: its event loop runs in this thread until it is closed, and a test of another
+    file that runs a loop of its own, or asks the ORM, would fail (playwright-pytest#46)."""
     if not Path(CHROMIUM).exists():
         pytest.skip("Chromium is not installed (apt-get install chromium).")
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
