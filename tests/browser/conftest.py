@@ -30,8 +30,8 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """For one file and no longer: its event loop runs in this thread until it is closed, and a test of another
-    file that runs a loop of its own, or asks the ORM, would fail (playwright-pytest#46)."""
+    """For one file and no longer: its event loop runs in this thread until it is closed, and a test elsewhere
+    that runs a loop of its own, or asks the ORM, would fail (playwright-pytest#46)."""
     if not Path(CHROMIUM).exists():
         pytest.skip("Chromium is not installed (apt-get install chromium).")
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
