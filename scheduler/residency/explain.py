@@ -10,7 +10,7 @@ from scheduler.policy import context, packing, placement
 from scheduler.policy.config import GB, Config
 from scheduler.policy.decide import decide
 from scheduler.policy.decisions import Decision, Drain, Load, Refuse, Wait
-from scheduler.policy.state import Line, Model, Node, State
+from scheduler.policy.state import Line, Model, Node, Resident, State
 from scheduler.policy.view import View
 from scheduler.residency.assemble import UNKNOWN_VRAM
 
@@ -86,7 +86,7 @@ def _verdict(
     for decision in decisions:
         if isinstance(decision, Load) and decision.model == name:
             goes = tuple(m for m in decision.evict if m != name)
-            return ("evict" if goes else "load", decision.node, decision.reason, goes)
+            return ("evict" if goes else "load", decision.node, _why_there(state, decision), goes)
         if isinstance(decision, Drain) and decision.wanted_by == name:
             return "drain", decision.node, decision.reason, (decision.model,)
         if isinstance(decision, Refuse) and decision.model == name:
@@ -96,6 +96,15 @@ def _verdict(
         return "resident", serving, f"It is loaded on {serving} and serves this request.", ()
     waits = [d for d in decisions if isinstance(d, Wait) and d.model == name]
     return "wait", "", waits[0].reason if waits else "Nothing can be done for it now.", ()
+
+
+def _why_there(state: State, decision: Load) -> str:
+    resident = state.residents.get((decision.node, decision.model))
+    again = f"It is loaded with {resident.profile.num_ctx} tokens, and loaded anew. " if resident else ""
+    node = state.nodes[decision.node]
+    if node.vram_bytes == UNKNOWN_VRAM:
+        return f"{again}It needs {decision.bytes / GB:.1f} GB; how much VRAM {node.name} has is not known."
+    return f"{again}It needs {decision.bytes / GB:.1f} of the {node.vram_bytes / GB:.1f} GB of {node.name}."
 
 
 def _serving(state: State, name: str, line: Line) -> str:
@@ -140,10 +149,12 @@ def _offer(view: View, node: Node, model: Model, num_ctx: int, error: str) -> tu
     if obstacle:
         return (), obstacle
     resident = view.state.residents.get((node.name, model.name))
-    if resident is not None:
+    if resident is not None and resident.profile.num_ctx >= num_ctx:
         slots = f"{resident.in_flight} of {resident.profile.slots} slots taken"
         kept = " It is pinned." if (node.name, model.name) in view.pinned() else ""
         return (), f"Loaded with {resident.profile.num_ctx} tokens, {slots}.{kept}"
+    if resident is not None:
+        return _larger(view, node, model, num_ctx, resident)
     option = placement.on(view, node, model, num_ctx)
     if option is not None:
         goes = option.victims.models
@@ -154,6 +165,19 @@ def _offer(view: View, node: Node, model: Model, num_ctx: int, error: str) -> tu
     if busy is not None:
         return busy.victims.models, f"{', '.join(busy.victims.models)} would have to go, and is in use."
     return (), _too_small(view, node, model, num_ctx)
+
+
+def _larger(
+    view: View, node: Node, model: Model, num_ctx: int, resident: Resident
+) -> tuple[tuple[str, ...], str]:
+    """What a planned reload with more context would take."""
+    loaded = f"Loaded with {resident.profile.num_ctx} tokens"
+    option = placement.in_place(view, node, model, num_ctx)
+    if option is None:
+        return (), f"{loaded}; {num_ctx} do not fit. {_too_small(view, node, model, num_ctx)}"
+    others = tuple(m for m in option.victims.models if m != model.name)
+    beside = f" when {', '.join(others)} goes" if others else ""
+    return others, f"{loaded}; {num_ctx} fit{beside}, after draining."
 
 
 def _spill(view: View, node: Node, model: Model, num_ctx: int) -> str:

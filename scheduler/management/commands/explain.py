@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import asdict
 from typing import Any
 
@@ -55,6 +56,7 @@ class Command(SchedulerCommand):
 
 def _explained(name: str, num_ctx: int) -> Explanation:
     known = rows.read()
+    logging.getLogger("scheduler.residency.watch").setLevel(logging.ERROR)  # the table says what was found
     fleet = asyncio.run(survey(known, rows.readings()))
     errors = {sight.node: sight.error for sight in fleet.sights.values() if not sight.up}
     return explain(fleet.state(()), name, fleet.clock(), DEFAULT, num_ctx=num_ctx, errors=errors)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from scheduler.policy.config import GB
+from scheduler.policy.shape import Shape
 from scheduler.policy.state import Action, Pin
 from scheduler.residency.explain import explain
 from tests.scheduler.policy.cast import EXACT, NOW, line, model, node, resident, state
@@ -77,6 +78,17 @@ def test_each_node_says_what_is_in_the_way() -> None:
         "It is busy: load b.",
         "It does not have the model.",
     ]
+
+
+def test_more_context_than_a_resident_has_is_a_planned_reload() -> None:
+    grown = model("a", gb=10, shape=Shape(kv_full=100_000, vocabulary=1, embedding=1, feed_forward=1))
+    held = state([node("n1", 40)], [grown, B], [resident(grown), resident(B)])
+    found = explain(held, "a", NOW, EXACT, num_ctx=32768)
+    assert (found.verdict, found.goes, found.num_ctx) == ("evict", ("b",), 32768)
+    assert found.said.startswith("It is loaded with 8192 tokens, and loaded anew. It needs 3")
+    assert found.nodes[0].said == "Loaded with 8192 tokens; 32768 fit when b goes, after draining."
+    held = state([node("n1", 20)], [grown], [resident(grown)])
+    assert "32768 do not fit. It can never fit" in explain(held, "a", NOW, EXACT, num_ctx=32768).nodes[0].said
 
 
 def test_a_name_that_nobody_knows_is_refused() -> None:
