@@ -42,6 +42,7 @@ class Bridge:
         elif path.startswith(("/v1/", "/api/", PATH_PREFIX)):
             await (await self._hot_handler())(scope, receive, send)
         elif path in health.PATHS:
+            self.lifespan.begin()
             await health.answer(self.lifespan.process, scope, receive, send)
         elif path == metrics.PATH:
             await metrics.answer(scope, receive, send, token=ENV["BRIDGE_METRICS_TOKEN"], live=FLEET)

@@ -122,6 +122,13 @@ class Lifespan:
     def __init__(self) -> None:
         self.process: WebProcess | None = None
         self._starting: asyncio.Lock | None = None
+        self._begun: asyncio.Task[WebProcess] | None = None
+
+    def begin(self) -> None:
+        """Start without waiting for it: where a server sends no lifespan events (daphne), a probe that asks
+        whether the process is ready must not be what it waits for."""
+        if self.process is None and (self._begun is None or self._begun.done()):
+            self._begun = asyncio.ensure_future(self.ensure_started())
 
     async def ensure_started(self) -> WebProcess:
         if self.process is None:
