@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncGenerator
 
 import orjson
@@ -19,6 +20,7 @@ from scheduler.policy.names import BadName, is_cloud, normalise
 log = logging.getLogger(__name__)
 
 NAMES = ("model", "name", "source", "destination", "from")  # fields of a body that name a model
+DIGEST = re.compile(r"sha256[:-][0-9a-fA-F]{64}")
 HOP = frozenset({b"connection", b"keep-alive", b"transfer-encoding", b"content-length"})
 
 
@@ -26,6 +28,8 @@ async def forward(request: HotRequest, exchange: Exchange) -> Answer:
     """Send it to the node of the X-Bridge-Node header, or to the only node there is."""
     plane = current()
     assert request.client is not None
+    if exchange.endpoint == "/api/blobs/{digest}":
+        check_digest(request.path.removeprefix("/api/blobs/"))
     whole = exchange.endpoint != "/api/blobs/{digest}" or request.method == "HEAD"
     if whole:
         check_names(request.payload, plane, exchange)
@@ -61,6 +65,12 @@ async def passed_on(reply: Reply, exchange: Exchange) -> AsyncGenerator[bytes, N
     exchange.finish(
         "answered" if good else "failed", reason="" if good else "node_refused", status=reply.status
     )
+
+
+def check_digest(text: str) -> None:
+    """A path comes decoded: anything but a digest could become another address on its way to the node."""
+    if DIGEST.fullmatch(text) is None:
+        raise BadInput("The digest must be sha256: and 64 hexadecimal digits.", param="digest")
 
 
 def check_names(payload: bytes, plane: DataPlane, exchange: Exchange) -> None:
