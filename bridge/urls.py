@@ -7,8 +7,12 @@ from django.urls import URLPattern, URLResolver, path
 from django.views.generic import RedirectView
 
 from bridge import loginlink
+from bridge.views import documentation
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("docs", documentation.page, name="documentation"),
+    path("docs/", documentation.page),
+    path("openapi.json", documentation.openapi, name="openapi"),
     path("login/<str:uid>/<str:token>/", loginlink.follow, name="loginlink"),
     path("admin/", admin.site.urls),
     path("dashboard/", RedirectView.as_view(pattern_name="admin:index")),

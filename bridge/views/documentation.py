@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_safe
 
 from bridge.env import VALUES as ENV
@@ -25,7 +28,7 @@ class Field:
     name: str
     takes: str  # its types, in words
     required: bool
-    description: str
+    description: SafeString
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class Operation:
     method: str
     path: str
     summary: str
-    description: str
+    description: SafeString
     scope: str | None  # None: open to anyone
     fields: tuple[Field, ...]
     curl: str
@@ -43,7 +46,7 @@ class Operation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     name: str
-    description: str
+    description: SafeString
     operations: tuple[Operation, ...]
 
 
@@ -75,7 +78,7 @@ def groups(url: str) -> list[Group]:
             shown = _operation(method.upper(), path, operation, url)
             found.setdefault(operation["tags"][0], []).append(shown)
     return [
-        Group(name=tag["name"], description=tag["description"], operations=tuple(found[tag["name"]]))
+        Group(name=tag["name"], description=prose(tag["description"]), operations=tuple(found[tag["name"]]))
         for tag in DOCUMENT["tags"]
     ]
 
@@ -86,7 +89,7 @@ def _operation(method: str, path: str, operation: dict[str, Any], url: str) -> O
         method=method,
         path=path,
         summary=operation["summary"],
-        description=operation.get("description", ""),
+        description=prose(operation.get("description", "")),
         scope=operation["x-scope"],
         fields=tuple(_fields(operation)),
         curl=curl(method, path, operation, url),
@@ -104,8 +107,13 @@ def _fields(operation: dict[str, Any]) -> Iterator[Field]:
             name=name,
             takes=takes(shape),
             required=name in whole.get("required", ()),
-            description=given.get("description", shape.get("description", "")),
+            description=prose(given.get("description", shape.get("description", ""))),
         )
+
+
+def prose(text: str) -> SafeString:
+    """The document's Markdown as HTML: all that it has is `code`."""
+    return mark_safe(re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text)))  # noqa: S308  escaped first
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from bridge.views.documentation import DOCUMENT, Operation, groups, takes
+from bridge.views.documentation import DOCUMENT, Operation, groups, prose, takes
 from tests.bridge.served import Served
 from tests.conftest import FakeNode, Serve
 
@@ -66,6 +66,10 @@ def test_every_curl_line_works(served: Served) -> None:
         line = f"{operation.curl} -s -o /dev/null -w '%{{http_code}}'"
         done = subprocess.run(["bash", "-c", line], env=env, capture_output=True, text=True, timeout=30)
         assert (operation.id, done.stdout) == (operation.id, str(expected))
+
+
+def test_code_in_a_description_is_marked_and_nothing_of_it_is_html() -> None:
+    assert prose("`a < b` and <i>") == "<code>a &lt; b</code> and &lt;i&gt;"
 
 
 def test_types_are_told_in_words() -> None:
