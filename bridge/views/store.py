@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+import time
 from collections.abc import AsyncGenerator
 
 import orjson
@@ -19,8 +21,10 @@ from scheduler.policy.names import BadName, is_cloud, normalise
 
 log = logging.getLogger(__name__)
 
-NAMES = ("model", "name", "source", "destination", "from")  # fields of a body that name a model
 DIGEST = re.compile(r"sha256[:-][0-9a-fA-F]{64}")
+NAMES = ("destination", "model", "name", "source", "from")  # fields of a body that name a model
+CHANGES = frozenset({"/api/pull", "/api/create", "/api/copy", "/api/delete"})
+KNOWN_S = 5.0
 HOP = frozenset({b"connection", b"keep-alive", b"transfer-encoding", b"content-length"})
 
 
@@ -62,6 +66,8 @@ async def passed_on(reply: Reply, exchange: Exchange) -> AsyncGenerator[bytes, N
         yield orjson.dumps({"error": str(fault)}) + b"\n"
         return
     good = reply.status < 400
+    if good and exchange.endpoint in CHANGES:
+        await known(exchange.model, exchange.endpoint != "/api/delete")
     exchange.finish(
         "answered" if good else "failed", reason="" if good else "node_refused", status=reply.status
     )
@@ -71,6 +77,14 @@ def check_digest(text: str) -> None:
     """A path comes decoded: anything but a digest could become another address on its way to the node."""
     if DIGEST.fullmatch(text) is None:
         raise BadInput("The digest must be sha256: and 64 hexadecimal digits.", param="digest")
+
+
+async def known(model: str, there: bool) -> None:
+    """Hold the end of the answer until the catalogue has heard of the change: `ollama pull` is followed by
+    `ollama run` at once. The scheduler looks every two seconds; whatever it is, the answer ends."""
+    end = time.monotonic() + KNOWN_S
+    while (current().catalogue.resolve(model) is not None) != there and time.monotonic() < end:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
 
 
 def check_names(payload: bytes, plane: DataPlane, exchange: Exchange) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 
 from django.db import DatabaseError, InterfaceError
 
+from scheduler.nodes.client import NodeClient
+from scheduler.nodes.errors import NodeFailure
 from scheduler.residency.fleet import Fleet
 from scheduler.residency.operators import Operators
 from scheduler.residency.source import Source
@@ -39,6 +41,7 @@ class Chores:
         self._leads = leads
         self._changed = changed
         self._known: int | None = None  # revision of the rows in use
+        self._stock: dict[str, frozenset[tuple[str, str]]] = {}  # by node: the names and digests it listed
         self._away: set[str] = set()  # chores that met a database that is away
 
     def loops(self) -> dict[str, Work]:
@@ -48,6 +51,7 @@ class Chores:
             "rows": lambda: self._every("rows", pace.rows_s, self.read_rows, leader=False),
             "operators": lambda: self._every("operators", pace.operator_s, self._operators.look),
             "catalogue": lambda: self._every("catalogue", pace.sync_s, self._source.sync),
+            "stock": lambda: self._every("stock", pace.stock_s, self.look_at_stock),
             "gpus": lambda: self._every("gpus", pace.gpus_s, self._source.look_at_gpus),
         }
 
@@ -59,6 +63,17 @@ class Chores:
             self._known = rows.number
             self._changed()
         self._fleet.readings = await self._source.readings()
+
+    async def look_at_stock(self) -> None:
+        """Read the catalogue at once when some node's models changed, whoever pulled or deleted them."""
+        clients = dict(self._fleet.clients)
+        up = [name for name in clients if (sight := self._fleet.sights.get(name)) is not None and sight.up]
+        listed = await asyncio.gather(*(stock_of(clients[name]) for name in up))
+        stock = {name: seen for name, seen in zip(up, listed, strict=True) if seen is not None}
+        moved = any(self._stock.get(name) != seen for name, seen in stock.items())
+        self._stock = {name: seen for name, seen in (self._stock | stock).items() if name in clients}
+        if moved:
+            await self._source.sync()
 
     async def _every(self, name: str, seconds: float, work: Work, *, leader: bool = True) -> None:
         while True:
@@ -78,3 +93,11 @@ class Chores:
             if name in self._away:
                 log.info("The database is back; %s are current again.", name)
             self._away.discard(name)
+
+
+async def stock_of(client: NodeClient) -> frozenset[tuple[str, str]] | None:
+    """Names and digests of what the node holds; None when it does not say now."""
+    try:
+        return frozenset((model.name, model.digest) for model in await client.tags())
+    except NodeFailure:
+        return None

@@ -18,6 +18,7 @@ class Pace:
     operator_s: float = 0.5  # between looks at what operators asked for
     wish_s: float = 900.0  # what an operator asked for is given up after this
     sync_s: float = 60.0  # between readings of the nodes' catalogues (BRIDGE_SYNC_INTERVAL)
+    stock_s: float = 2.0  # between looks whether a node's models changed: a pull, a delete
     gpus_s: float = 5.0  # between readings of the nodes' GPUs
     rows_s: float = 0.5  # between looks at the revision of the rows
 
