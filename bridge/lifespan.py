@@ -77,6 +77,8 @@ class WebProcess:
             reasons.append("keys: not read yet; is the database reachable?")
         if self.catalogue.age_s is None:
             reasons.append("catalogue: not read yet; is the database reachable?")
+        if self.worker is not None and (why := self.worker.not_ready()):
+            reasons.append(f"scheduler: {why}")
         return reasons
 
     def _import_orphans(self) -> None:

@@ -114,6 +114,18 @@ class Worker:
         await self.fleet.aclose()
         await self._source.aclose()
 
+    def not_ready(self) -> str:
+        """Why nothing would be loaded now; empty when it would, here or by the scheduler that leads."""
+        if self._supervisor is None:
+            return "it does not run"
+        if self._supervisor.failed.done():
+            return "it ended and cannot go on; the log says why"
+        if not self.fleet.rows_read:
+            return "it has not read its rows yet; is the database reachable?"
+        if not self.fleet.ready:
+            return "it has not looked at every node yet"
+        return "" if self.settled.is_set() or self.lead.stands_by else "it has not published yet"
+
     @property
     def failed(self) -> asyncio.Future[None]:
         """Raises supervise.Fatal when a part of the worker cannot be kept alive."""

@@ -32,6 +32,7 @@ class Fleet:
         self.recorder = recorder
         self.rows = Rows()
         self.rows_read = False
+        self._surveyed = False
         self.book = Book()
         self.learning = Learning()
         self.failures = Failures(pace)
@@ -59,8 +60,13 @@ class Fleet:
 
     @property
     def ready(self) -> bool:
-        """Whether the rows were read and every node was looked at: before that, nothing may be decided."""
-        return self.rows_read and all(sight.seen for sight in self.sights.values())
+        """Whether the rows were read and every node was looked at once: before that, nothing may be decided.
+
+        A node that comes later keeps nobody waiting: it is down until it was looked at.
+        """
+        if not self._surveyed:
+            self._surveyed = self.rows_read and all(sight.seen for sight in self.sights.values())
+        return self._surveyed
 
     def reachable(self) -> list[Resident]:
         """Residents of enabled nodes that answer."""

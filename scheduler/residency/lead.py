@@ -36,6 +36,7 @@ class Lead:
         self._on_loss = on_loss
         self._held: int | None = None  # the number last granted; kept while the board is away
         self._away = False
+        self.stands_by = False  # the board said that another leads
 
     async def keep(self) -> None:
         """Take the lead when it is free and renew it; runs until it is cancelled."""
@@ -78,6 +79,7 @@ class Lead:
 
     async def _enter(self, epoch: int | None) -> None:
         before, self._held, self.epoch = self._held, epoch, epoch
+        self.stands_by = epoch is None
         if before == epoch:
             return
         if epoch is None:

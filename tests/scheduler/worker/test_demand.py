@@ -8,8 +8,9 @@ import pytest
 
 from scheduler.board.interface import Seat
 from scheduler.board.memory import MemoryBoard
+from scheduler.worker import Worker
 from tests.conftest import FakeNode
-from tests.scheduler.worker.cast import Notes, Table, seated, served, survey, ticket, working
+from tests.scheduler.worker.cast import QUICK, QUICKLY, Notes, Table, seated, served, survey, ticket, working
 
 pytestmark = pytest.mark.asyncio
 
@@ -31,6 +32,19 @@ async def test_a_cold_request_gets_a_seat_on_a_loaded_model(fake_node: FakeNode)
         "key",
         "ok",
     )
+
+
+async def test_it_is_ready_once_it_has_looked_at_every_node_and_published(fake_node: FakeNode) -> None:
+    source = Table(survey({"n1": fake_node("a=2")}))
+    worker = Worker(MemoryBoard(), source=source, recorder=Notes(), pace=QUICK, config=QUICKLY)
+    assert worker.not_ready() == "it does not run"
+    await worker.start()
+    try:
+        assert worker.not_ready() == "it has not read its rows yet; is the database reachable?"
+        await asyncio.wait_for(worker.settled.wait(), 5)
+        assert worker.not_ready() == ""
+    finally:
+        await worker.stop()
 
 
 async def test_many_who_wait_share_one_load(fake_node: FakeNode) -> None:

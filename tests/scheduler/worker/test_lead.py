@@ -79,6 +79,7 @@ async def test_another_leads_within_five_seconds_and_keeps_what_is_loaded(fake_n
         second = await start(stack, board, table, usual)
         await served(board, "a:latest")
         assert second.lead.epoch is None
+        await eventually(lambda: second.not_ready() == "", 3)
         line.cut()
         began = time.monotonic()
         assert (await seated(board, "a:latest")).load == "warm", "warm traffic does not need a leader"

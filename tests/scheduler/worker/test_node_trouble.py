@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import replace
 
 import httpx
@@ -12,6 +13,7 @@ from scheduler.board.interface import Refusal, Seat
 from scheduler.board.memory import MemoryBoard
 from scheduler.policy.state import Pin
 from scheduler.residency.pace import Pace
+from scheduler.residency.rows import NodeRow
 from scheduler.simulator.process import NodeProcess
 from tests.conftest import FakeNode
 from tests.scheduler.worker.cast import (
@@ -161,6 +163,18 @@ def kept_for_ever(node: NodeProcess) -> bool:
 
 def quick(**changes: float) -> Pace:
     return replace(QUICK, **changes)
+
+
+async def test_a_node_that_is_added_and_never_answers_keeps_nobody_waiting(fake_node: FakeNode) -> None:
+    board, table = MemoryBoard(), Table(survey({"n1": fake_node("a=2,b=2")}))
+    async with working(board, table) as worker:
+        await served(board, "a:latest")
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+            table.put(nodes={**table.now.nodes, "n2": NodeRow(pk=2, name="n2", url=url)})
+            await eventually(lambda: "n2" in worker.fleet.sights)
+            assert (await served(board, "b:latest")).node == "n1"
+            assert not worker.fleet.sights["n2"].seen
 
 
 async def test_a_slow_node_keeps_no_other_waiting(fake_node: FakeNode) -> None:
