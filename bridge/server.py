@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+import sys
 from typing import Any
 
 import uvicorn
@@ -33,3 +36,23 @@ def config(**overrides: Any) -> uvicorn.Config:
         "ws_max_size": 65_536,  # browsers only send small requests on the live page
     }
     return uvicorn.Config(**(given | overrides))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The open socket to serve on. Raises OSError; uvicorn on its own would exit with a traceback."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
+
+
+def unavailable(host: str, port: int, error: OSError) -> str:
+    """What to tell whoever started the server where `listen` failed."""
+    return (
+        f"Port {port} on {host} cannot be served ({error.strerror}); is another program there? "
+        "BRIDGE_PORT chooses another."
+    )
+
+
+def end_well_on_sigterm() -> None:
+    """uvicorn raises the signal that ended it once more, under the handler that was there before: an end in
+    order is exit status 0."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))

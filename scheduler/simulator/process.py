@@ -98,6 +98,7 @@ class NodeProcess:
             [sys.executable, "-m", "scheduler.simulator", *self._arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the parent, which ends it in order
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         )
 

@@ -22,14 +22,9 @@ def resident_mib(pid: int) -> float:
     return _status(pid, "VmRSS") / 1024
 
 
-def sockets(pid: int) -> int:
-    """Open sockets."""
-    return sum(target.startswith("socket:") for target in _targets(pid))
-
-
 def open_files(pid: int) -> int:
     """Open descriptors, but for those of the database and the outbox, which come and go with the writer."""
-    return sum(not re.search(r"\.sqlite3|/outbox/", target) for target in _targets(pid))
+    return sum(re.search(r"\.sqlite3|/outbox/", target) is None for target in _targets(pid))
 
 
 def _targets(pid: int) -> list[str]:
@@ -40,3 +35,10 @@ def _targets(pid: int) -> list[str]:
         except FileNotFoundError:  # closed since it was listed
             continue
     return targets
+
+
+def connections(pid: int, port: int) -> int:
+    """TCP connections of the process to a port of this machine."""
+    inodes = {target.removeprefix("socket:[").rstrip("]") for target in _targets(pid)}
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    return sum(row[9] in inodes and int(row[2].partition(":")[2], 16) == port for row in rows)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -40,6 +40,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.console = Console(soft_wrap=True, highlight=False)
+        try:
+            self.socket = server.listen(ENV["BRIDGE_HOST"], ENV["BRIDGE_PORT"])
+        except OSError as error:
+            raise CommandError(server.unavailable(ENV["BRIDGE_HOST"], ENV["BRIDGE_PORT"], error)) from None
         with self.step("Preparing the database and the secrets", f"Data in {settings.DATA_DIR}"):
             firstrun.migrate()
         quiet()
@@ -47,9 +51,11 @@ class Command(BaseCommand):
             with self.step("Reading the models of the nodes", "Models read into the catalogue"):
                 asyncio.run(sync())
             link, key = firstrun.operator_link(), firstrun.first_key()
-            asyncio.run(self.serve(link, key, leave=options["exit"]))
+            server.end_well_on_sigterm()
+            with contextlib.suppress(KeyboardInterrupt):
+                asyncio.run(self.serve(link, key, leave=options["exit"]))
 
-    @contextmanager
+    @contextlib.contextmanager
     def step(self, doing: str, done: str) -> Iterator[None]:
         """Say what is being done while it is, and what was done after it."""
         with self.console.status(f"{doing} ..."):
@@ -63,14 +69,12 @@ class Command(BaseCommand):
     async def serve(self, link: str | None, key: str | None, *, leave: bool) -> None:
         """Serve until Ctrl-C; the proof runs against the served address, as a client would."""
         web = uvicorn.Server(server.config())
-        serving = asyncio.create_task(web.serve())
+        serving = asyncio.create_task(web.serve([self.socket]))
         while not web.started and not serving.done():  # noqa: ASYNC110  uvicorn has no event for it
             await asyncio.sleep(0.05)
         if serving.done():
-            raise CommandError(
-                f"Port {ENV['BRIDGE_PORT']} on {ENV['BRIDGE_HOST']} cannot be served; "
-                "is another program there? BRIDGE_PORT chooses another."
-            )
+            await serving  # says why
+            raise CommandError("The server ended while it started.")
         try:
             await self.welcome(link, key)
         finally:
@@ -135,7 +139,7 @@ def quiet() -> None:
     logging.getLogger().setLevel(logging.WARNING)
 
 
-@contextmanager
+@contextlib.contextmanager
 def nodes(command: Command, *, demo: bool) -> Iterator[None]:
     """The Ollama that is there, or the fake node for as long as this runs."""
     with command.console.status("Looking for an Ollama ..."):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
-import sys
+import socket
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -42,18 +41,19 @@ class Command(BaseCommand):
         self.stderr.write(f"Ollama Bridge on http://{options['host']}:{options['port']} (pid {os.getpid()})")
         if workers > 1:
             share_metrics(Path(settings.DATA_DIR) / "metrics")
-            socket = config.bind_socket()
-            Multiprocess(config, sockets=[socket]).run()
+            Multiprocess(config, sockets=[config.bind_socket()]).run()
         else:
-            end_well_on_sigterm()
+            sockets = None if options["fd"] is not None else [listening(options["host"], options["port"])]
+            server.end_well_on_sigterm()
             with contextlib.suppress(KeyboardInterrupt):
-                uvicorn.Server(config).run()
+                uvicorn.Server(config).run(sockets)
 
 
-def end_well_on_sigterm() -> None:
-    """uvicorn raises the signal that ended it once more, under the handler that was there before: an end in
-    order is exit status 0."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+def listening(host: str, port: int) -> socket.socket:
+    try:
+        return server.listen(host, port)
+    except OSError as error:
+        raise CommandError(server.unavailable(host, port, error)) from None
 
 
 def share_metrics(directory: Path) -> None:
