@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.utils.module_loading import import_string
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bridge.settings")
 django_application = get_asgi_application()
@@ -17,6 +19,8 @@ from bridge.hot.handler import HotHandler  # noqa: E402
 from bridge.lifespan import Lifespan  # noqa: E402
 from bridge.views import health, metrics  # noqa: E402
 from scheduler.metrics import FLEET  # noqa: E402
+
+websockets = import_string(settings.WEBSOCKET_APPLICATION)
 
 
 class Bridge:
@@ -32,6 +36,12 @@ class Bridge:
         elif scope["type"] == "lifespan":
             await self.lifespan(scope, receive, send)
         elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+
+    async def _websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["path"] in settings.WEBSOCKET_PATHS:
+            await websockets(scope, receive, send)
+        else:
             await send({"type": "websocket.close", "code": 4404})
 
     async def _http(self, scope: dict[str, Any], receive: Any, send: Any) -> None:

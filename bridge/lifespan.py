@@ -18,6 +18,7 @@ from bridge.transport import NodeTransport
 from bridge.usage.budgets import spent_so_far
 from bridge.usage.outbox import Outbox
 from bridge.usage.writer import UsageWriter
+from scheduler.board import current
 from scheduler.board.interface import Board, Bounds
 from scheduler.board.memory import MemoryBoard
 from scheduler.worker import Worker
@@ -53,6 +54,7 @@ class WebProcess:
         await self._seed_budgets()
         self.plane.start()
         plane.install(self.plane)
+        current.install(self.board)
         Drain(self.plane, ENV["BRIDGE_DRAIN_TIMEOUT"]).install()
         if self.worker is not None:
             await self.worker.start()
@@ -67,6 +69,7 @@ class WebProcess:
             await asyncio.to_thread(keeper.stop)
         await asyncio.to_thread(self.writer.stop)
         plane.install(None)
+        current.install(None)
 
     def not_ready(self) -> list[str]:
         """Why no traffic should come here now; empty when it should."""

@@ -56,6 +56,8 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "bridge.urls"
 ASGI_APPLICATION = "bridge.asgi.application"
+WEBSOCKET_APPLICATION = "dashboard.routing.websockets"
+WEBSOCKET_PATHS = frozenset({"/ws/live"})
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",

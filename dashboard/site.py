@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.urls import path
 
+from dashboard import livepage
+from dashboard.live import may_watch
 from dashboard.overview import overview
 
 APPS = ("bridge", "scheduler", "auth", "axes")
@@ -38,6 +42,14 @@ class BridgeAdminSite(AdminSite):
     enable_nav_sidebar = True
     site_url = None  # the address of the site itself is the API, which is nothing to look at
 
+    def get_urls(self) -> list[Any]:
+        live = [
+            path("live/", self.admin_view(partial(livepage.page, site=self)), name="live"),
+            path("live.json", self.admin_view(livepage.figures), name="live_figures"),
+            path("live/ask/", self.admin_view(livepage.ask), name="live_ask"),
+        ]
+        return live + super().get_urls()
+
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Ours first, and in the order of use rather than of the alphabet."""
         apps = sorted(
@@ -49,4 +61,5 @@ class BridgeAdminSite(AdminSite):
         return apps
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        return super().index(request, overview(request) | (extra_context or {}))
+        seen = {"may_watch": may_watch(request.user)}
+        return super().index(request, overview(request) | seen | (extra_context or {}))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scheduler.residency.records import Entry
 
 # Else each counter has a second series with its birth, which nothing here reads. It holds for all metrics.
-disable_created_metrics()  # type: ignore[no-untyped-call]
+disable_created_metrics()
 
 MOST_MODELS = 500
 STALE_S = 15.0  # an older picture is of a scheduler that stands still

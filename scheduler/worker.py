@@ -25,6 +25,7 @@ from scheduler.policy.config import DEFAULT, Config
 from scheduler.policy.decide import decide
 from scheduler.policy.decisions import Decision, Wait
 from scheduler.policy.state import State
+from scheduler.policy.view import View
 from scheduler.residency import assemble, probing
 from scheduler.residency.act import Actions
 from scheduler.residency.carry import carry_out
@@ -36,7 +37,8 @@ from scheduler.residency.operators import Operators
 from scheduler.residency.pace import Pace
 from scheduler.residency.picture import picture
 from scheduler.residency.publication import published
-from scheduler.residency.records import DatabaseRecorder, Recorder
+from scheduler.residency.records import DatabaseRecorder, NodeShows, Recorder
+from scheduler.residency.scene import Shown
 from scheduler.residency.source import DatabaseSource, Source
 from scheduler.residency.supervise import Supervisor
 from scheduler.residency.watch import Watch
@@ -74,6 +76,7 @@ class Worker:
         self.lead = Lead(board, self.holder, pace, on_gain=self._gained, on_loss=self._lost)
         self._wake = asyncio.Event()
         self._publishing = asyncio.Lock()
+        self._shown = Shown()
         self._next_s = self._pace.tick_s  # until the next round, should nothing wake it before
         means = Means(
             fleet=self.fleet,
@@ -201,13 +204,16 @@ class Worker:
             if epoch is None:
                 raise Deposed("This scheduler does not lead now.")
             now = self.fleet.clock()
-            loadable = assemble.loadable(self.fleet.state(()), now, self._config)
+            state = self.fleet.state(())
+            loadable = assemble.loadable(state, now, self._config)
             residents = published(self.fleet)
             try:
                 await self._board.publish(residents, loadable=loadable, epoch=epoch)
             except StaleLeader as error:
                 await self.lead.lose()
                 raise Deposed(str(error)) from error
+            for name, scene in self._shown.changed(View(state, now, self._config)).items():
+                self._recorder.put(NodeShows(node=name, scene=scene))
 
     # ---- the lead
 
@@ -221,6 +227,7 @@ class Worker:
 
     async def _lost(self) -> None:
         FLEET.show(None)
+        self._shown.forget()
         self.actions.cancel()
         self.operators.forget()
 

@@ -55,9 +55,9 @@ def shared(directory: Path, live: Collector) -> CollectorRegistry:
     """What the web processes wrote down, without what those that ended were doing."""
     for pid in {file.stem.rpartition("_")[2] for file in directory.glob("gauge_live*.db")}:
         if pid.isdigit() and not _runs(int(pid)):
-            mark_process_dead(int(pid), str(directory))  # type: ignore[no-untyped-call]
+            mark_process_dead(int(pid), str(directory))
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, str(directory))  # type: ignore[no-untyped-call]
+    MultiProcessCollector(registry, str(directory))
     registry.register(live)
     return registry
 

@@ -8,9 +8,8 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from bridge.models import Actor, AuditEvent
+from dashboard.filing import file_request
 from dashboard.generic import AnyModelAdmin
-from scheduler.models import OperatorRequest
 
 
 class AskingAdmin(AnyModelAdmin):
@@ -24,24 +23,10 @@ class AskingAdmin(AnyModelAdmin):
         filed = []
         for node, model in wanted:
             try:
-                filed.append(self._file(request, kind, node, model))
+                filed.append(file_request(request, kind, node, model))
             except ValidationError as error:
                 self.message_user(request, " ".join(error.messages), messages.ERROR)
         if filed:
             names = ", ".join(str(asked) for asked in filed[:5]) + (" …" if len(filed) > 5 else "")
             told = f"Asked of the scheduler: {names}. What came of it is under operator requests."
             self.message_user(request, told, messages.SUCCESS)
-
-    def _file(self, request: HttpRequest, kind: str, node: str, model: str) -> OperatorRequest:
-        actor = Actor.at_admin(request)
-        asked = OperatorRequest.objects.ask(kind, node=node, model=model, asked_by=actor.name)
-        about = "model" if model else "node"
-        AuditEvent.objects.record(
-            actor,
-            f"{about}.{kind}",
-            kind=about,
-            target=(model or node)[:64],
-            name=model or node,
-            after={"node": node, "model": model, "request": asked.pk},
-        )
-        return asked

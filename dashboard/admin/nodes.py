@@ -43,7 +43,17 @@ class NodeForm(AnyModelForm):
 @admin.register(Node)
 class NodeAdmin(AskingAdmin, AuditedAdmin):
     audit_kind = "node"
-    audit_without = ("state", "state_since", "state_reason", "last_seen_at", "last_error", "gpus", "gpus_at")
+    audit_without = (
+        "state",
+        "state_since",
+        "state_reason",
+        "last_seen_at",
+        "last_error",
+        "gpus",
+        "gpus_at",
+        "scene",
+        "scene_at",
+    )
     form = NodeForm
     list_display = ("name", "shown_state", "url", "version", "slots_there", "held", "memory", "seen")
     list_filter = ("state", "enabled", "draining", "kv_type")

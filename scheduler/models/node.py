@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -87,7 +87,9 @@ class Node(Revised):
         Q8_0 = "q8_0", "q8_0"
         Q4_0 = "q4_0", "q4_0"
 
-    quiet = frozenset({"last_seen_at", "last_error", "gpus", "gpus_at", "load_gbps", "state_reason"})
+    quiet = frozenset(
+        {"last_seen_at", "last_error", "gpus", "gpus_at", "load_gbps", "state_reason", "scene", "scene_at"}
+    )
 
     name = models.CharField(
         max_length=64,
@@ -147,6 +149,8 @@ class Node(Revised):
     state_reason = models.TextField(blank=True, editable=False)
     gpus = models.JSONField("GPU readings", default=list, blank=True, editable=False)
     gpus_at = models.DateTimeField(null=True, blank=True, editable=False)
+    scene = models.JSONField(default=dict, blank=True, editable=False)  # scheduler.residency.scene
+    scene_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = NodeQuerySet.as_manager()
 
@@ -207,6 +211,10 @@ class Node(Revised):
         self._set(gpus=gpus, gpus_at=at)
         if self.vram_total != before:  # a reading says nothing new; what the node has in all does
             Revision.objects.bump(self.topic)
+
+    def show(self, scene: Mapping[str, Any], at: datetime) -> None:
+        """Keep what the leading scheduler sees there."""
+        self._set(scene=dict(scene), scene_at=at)
 
     def _move(self, before: Sequence[str], state: str, reason: str) -> None:
         """Enter a state from one of those before; another process may have judged the node meanwhile."""

@@ -22,6 +22,7 @@ def published(fleet: Fleet) -> list[Resident]:
             num_ctx=r.profile.num_ctx,
             slots=r.profile.slots,
             options=r.profile.runner_options(),
+            bytes=r.bytes,
             accepting=r.accepting and r.node not in draining,
             cause=CAUSES.get(r.cause, "demand"),
         )

@@ -9,10 +9,10 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.db import DatabaseError, InterfaceError, connections
 
@@ -120,6 +120,19 @@ class NodeBecame:
     def write(self) -> None:
         for node in Node.objects.filter(name=self.node):
             node.become(self.state, self.reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeShows:
+    """What is resident on the node and what is done there, for pages."""
+
+    node: str
+    scene: Mapping[str, Any]
+    at: datetime = field(default_factory=moment)
+
+    def write(self) -> None:
+        for node in Node.objects.filter(name=self.node):
+            node.show(self.scene, self.at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

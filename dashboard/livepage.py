@@ -1,0 +1,54 @@
+"""The pages behind /admin/live/: the page, its figures for browsers without WebSocket, and its buttons."""
+
+from __future__ import annotations
+
+from asgiref.sync import async_to_sync
+from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.response import TemplateResponse
+from django.views.decorators.http import require_GET, require_POST
+
+from dashboard import live
+from dashboard.filing import file_request
+from dashboard.live import may_operate, may_watch
+from scheduler.models import CatalogModel
+
+KINDS = frozenset({"load", "evict", "pin", "unpin", "drain", "undrain"})
+
+
+@require_GET
+def page(request: HttpRequest, site: AdminSite) -> HttpResponse:
+    if not may_watch(request.user):
+        raise PermissionDenied
+    context = {
+        **site.each_context(request),
+        "title": "Live",
+        "operates": may_operate(request.user),
+        "models": CatalogModel.objects.filter(enabled=True).order_by("name").values_list("name", flat=True),
+    }
+    return TemplateResponse(request, "admin/live.html", context)
+
+
+@require_GET
+def figures(request: HttpRequest) -> HttpResponse:
+    if not may_watch(request.user):
+        raise PermissionDenied
+    reply = JsonResponse(live.snapshot_of(async_to_sync(live.demand)(), *live.rows()))
+    reply["Cache-Control"] = "no-store"
+    return reply
+
+
+@require_POST
+def ask(request: HttpRequest) -> HttpResponse:
+    """File a request for the scheduler, and say in a sentence what was filed."""
+    if not may_operate(request.user):
+        return JsonResponse({"error": "You may look, but not ask the scheduler for anything."}, status=403)
+    kind, node, model = (request.POST.get(name, "") for name in ("kind", "node", "model"))
+    if kind not in KINDS:
+        return JsonResponse({"error": f"There is no {kind!r} to ask for."}, status=400)
+    try:
+        asked = file_request(request, kind, node, model)
+    except ValidationError as error:
+        return JsonResponse({"error": " ".join(error.messages)}, status=400)
+    return JsonResponse({"told": f"Asked of the scheduler: {asked}."})
