@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from scheduler.board import refusals
-from scheduler.board.interface import Bounds, Line, Place, Refusal, Resident, Ticket
+from scheduler.board.interface import Bounds, Line, Place, Refusal, Resident, Seat, Ticket
 from scheduler.board.seating import Entry, ModelState, Slots, choose, served, take
 from scheduler.policy import backpressure
 from scheduler.policy.fairness import FairLine
@@ -69,6 +69,17 @@ class Lines:
         if model.idle and not (self.loadable and name in self.loadable):
             del self.models[name]
 
+    def occupy(self, entry: Entry, seat: Seat, now: float) -> None:
+        """Count a seat that was given elsewhere, on whatever is there."""
+        places = self._model(seat.model).slots
+        if seat.node not in places:
+            places[seat.node] = Slots(seat.node)
+        entry.slots = places[seat.node]
+        entry.slots.in_flight += 1
+        entry.slots.last_used = now
+        entry.slots.fresh = False
+        entry.outcome = seat
+
     # -- the line
 
     def join(self, entry: Entry, now: float, *, head: bool = False) -> Place:
@@ -78,6 +89,7 @@ class Lines:
         if model.line is None:
             model.line = FairLine(now)
             model.drain = model.drain.resume(now)
+            model.since = now
         flow = (ticket.key, ticket.priority)
         entry.cold = not served(model.slots.values(), ticket)
         entry.joined = now
@@ -180,7 +192,7 @@ class Lines:
         model = self.models.get(name)
         if seconds is None or model is None or model.line is None:
             return seconds
-        left = seconds - (now - min(turn.item.joined for turn in model.line))
+        left = seconds - (now - model.since)
         return left if left > 0 else None
 
     def retry_after(self, name: str, now: float) -> int:
@@ -206,7 +218,7 @@ class Lines:
             for name, model in self.models.items()
             if model.line is not None
         ]
-        return sorted(lines, key=lambda line: line.since)
+        return sorted(lines, key=lambda line: (line.since, line.model))
 
 
 def _line(name: str, entries: list[Entry]) -> Line:

@@ -109,7 +109,8 @@ class MemoryBoard:
         self._lines.dispatch(ticket.model, now)
         return answer
 
-    def _seat_again(self, entry: Entry, now: float) -> Seat | Place | Refusal:
+    def _seat_again(self, entry: Entry, now: float, *, kept: bool = False) -> Seat | Place | Refusal:
+        """A seat elsewhere, the head of the line, or a refusal (`kept` until it is fetched by `wait`)."""
         slots = self._lines.free(entry.ticket)
         if slots is not None:
             entry.cold = False
@@ -120,7 +121,7 @@ class MemoryBoard:
         if refusal is None:
             return self._lines.join(entry, now, head=True)
         self._lines.turn_away(entry, refusal, now)
-        return self._standing(entry, now)
+        return refusal if kept else self._standing(entry, now)
 
     async def settle(self, ticket: str, tokens: int | None) -> None:
         """See Board."""
@@ -170,8 +171,8 @@ class MemoryBoard:
         """See Board."""
         now = self._clock()
         hit = [e for e in self._lines.waiting_in(model) if e.ticket.num_ctx > num_ctx_over]
-        retry = None if reason == "no_room" else self._lines.retry_after(model, now)
         for entry in hit:
+            retry = None if reason == "no_room" else self._lines.retry_after(model, now)
             refusal = Refusal(ticket=entry.ticket.id, reason=reason, detail=detail, retry_after_s=retry)
             self._lines.turn_away(entry, refusal, now)
         return len(hit)
@@ -220,6 +221,33 @@ class MemoryBoard:
 
     async def aclose(self) -> None:
         """See Board."""
+        self.close()
+
+    # -- in place of another board (scheduler.board.fallback)
+
+    def show(self, residents: Sequence[Resident]) -> None:
+        """Take residents over that another board published; nobody leads here."""
+        self._lines.show({(each.model, each.node): each for each in residents}, self._clock())
+
+    def adopt(self, ticket: Ticket, seat: Seat | None) -> Seat | Place | Refusal:
+        """Hold a ticket that another board admitted: on its seat, or again in line."""
+        now = self._clock()
+        account = self._account(ticket.key)
+        account.over(ticket, now)  # rolls its windows; what was admitted once is not refused now
+        entry = Entry(ticket, account.charge(ticket), account.allowance(ticket.limits, now), now)
+        self._tickets[ticket.id] = entry
+        self._leases.open(ticket.holder, now)
+        if seat is None:
+            return self._seat_again(entry, now, kept=True)
+        self._lines.occupy(entry, seat, now)
+        return seat
+
+    def standing(self) -> list[tuple[Ticket, Seat | Refusal | None]]:
+        """Every ticket with what it has; None waits."""
+        return [(entry.ticket, entry.outcome) for entry in self._tickets.values()]
+
+    def close(self) -> None:
+        """Take nothing more, and wake whoever waits."""
         self._closed = True
         self._demand.set()
         now = self._clock()
@@ -279,7 +307,9 @@ class MemoryBoard:
             return
         self._swept = now
         dead = set(self._leases.dead(now))
-        for entry in [e for e in self._tickets.values() if e.ticket.holder in dead]:
+        # Those who wait first, so that no slot is given to a ticket that ends in the next moment.
+        mortal = [e for e in self._tickets.values() if e.ticket.holder in dead]
+        for entry in sorted(mortal, key=lambda e: e.slots is not None):
             del self._tickets[entry.ticket.id]
             if not isinstance(entry.outcome, Refusal):
                 self._end(entry, 0, now)

@@ -72,11 +72,12 @@ class Entry:
 class ModelState:
     """The residents of one model by node, its line while somebody waits, and how fast that moves."""
 
-    __slots__ = ("drain", "line", "slots")
+    __slots__ = ("drain", "line", "since", "slots")
 
     def __init__(self) -> None:
         self.slots: dict[str, Slots] = {}
         self.line: FairLine[Entry] | None = None
+        self.since = 0.0  # when the line, now not empty, began
         self.drain = Drain()
 
     def rate(self, now: float) -> float | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 import pytest_asyncio
 
 from scheduler.board.interface import Board, Bounds
 from scheduler.board.memory import MemoryBoard
+from scheduler.board.redis import RedisBoard
 from tests.scheduler.board.cast import Clock
+from tests.scheduler.board.server import BINARY, RedisServer
 
 
 @pytest.fixture
@@ -22,8 +26,53 @@ def bounds() -> Bounds:
     return Bounds()
 
 
-@pytest_asyncio.fixture(params=["memory"])
+def start_redis(*options: str, tcp: bool = False) -> RedisServer:
+    if BINARY is None and not os.environ.get("CI"):
+        pytest.skip("no redis-server on this machine")
+    return RedisServer(*options, tcp=tcp)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One server for all tests that leave it alone; each has a namespace of its own."""
+    server = start_redis()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A server that the test may stop, pause or empty."""
+    server = start_redis()
+    yield server
+    server.close()
+
+
+@pytest_asyncio.fixture(params=["memory", "redis"])
 async def board(request: pytest.FixtureRequest, clock: Clock, bounds: Bounds) -> AsyncIterator[Board]:
-    made = MemoryBoard(bounds, clock=clock)
+    made: Board
+    if request.param == "memory":
+        made = MemoryBoard(bounds, clock=clock)
+    else:
+        server = request.getfixturevalue("redis_server")
+        made = RedisBoard(server.url, bounds, namespace=uuid.uuid4().hex, clock=clock)
     yield made
     await made.aclose()
+
+
+MakeBoard = Callable[..., RedisBoard]
+
+
+@pytest_asyncio.fixture
+async def redis_boards(redis_server: RedisServer) -> AsyncIterator[MakeBoard]:
+    """Makes boards that share one namespace on the real server and its clock, and closes them."""
+    namespace = uuid.uuid4().hex
+    made: list[RedisBoard] = []
+
+    def make(**options: object) -> RedisBoard:
+        made.append(RedisBoard(redis_server.url, namespace=namespace, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for board in made:
+        await board.aclose()

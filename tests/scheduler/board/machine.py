@@ -196,7 +196,11 @@ class BoardMachine(RuleBasedStateMachine):
         for each in [e for e in self.open.values() if e.ticket.holder == holder]:
             del self.open[each.ticket.id]
             self.ended.add(each.ticket.id)
+            self.forget(each.ticket.id)
         self.do(self.collect())
+
+    def forget(self, name: str) -> None:
+        """A dead process remembers nothing; a board that lives in it must not either."""
 
     async def pass_time(self, seconds: int, alive: Any) -> None:
         for _ in range(seconds):
@@ -241,9 +245,12 @@ class BoardMachine(RuleBasedStateMachine):
         assert all(self.used[key] + self.reserved(key) <= BUDGET.tokens for key in KEYS)
 
     def teardown(self) -> None:
-        self.do(self.end_all())
-        self.do(self.board.aclose())
-        self.loop.close()
+        try:
+            self.do(self.end_all())
+        finally:
+            self.do(self.board.aclose())
+            self.do(asyncio.sleep(0))  # transports close in the step after
+            self.loop.close()
 
     async def end_all(self) -> None:
         """Everything returns to zero, and each budget has exactly left what was not used."""

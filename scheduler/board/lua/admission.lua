@@ -1,0 +1,82 @@
+-- Admit and move: limits, seat or line, in one step.
+
+local function closing_windows(t)
+  return (t.rpm or t.tpm) and read_windows(t.key) or nil
+end
+
+-- What a ticket is from now on; its deadline is told in seconds from now, so that clocks may differ.
+local function open(t)
+  t.deadline = now + t.left
+  t.left, t.queue_model, t.queue_total = nil, nil, nil
+  t.admitted = now
+  t.joined = now
+  t.queued = 0
+end
+
+local function seat_or_line(t, node, head)
+  local answer
+  if node then
+    answer = take(t, node)
+  else
+    join(t, head)
+    answer = place_answer(t)
+  end
+  return answer
+end
+
+local function admit(t)
+  local known = read_ticket(t.holder, t.id)
+  if known then
+    return standing(known)
+  end
+  redis.call('RPUSH', P .. 'arrivals', cjson.encode({ now, t.key, t.model }))
+  redis.call('LTRIM', P .. 'arrivals', -10000, -1)
+  local windows = closing_windows(t)
+  local exceeded = over(t, windows)
+  local node = not exceeded and choose(t)
+  t.allowance = allowance(t, windows)
+  if exceeded then
+    return { ticket = t.id, over = exceeded, allowance = t.allowance }
+  end
+  if not node then
+    local refusal = closed_to(t) or crowding(t)
+    if refusal then
+      return refusal_answer(t, refusal)
+    end
+  end
+  open(t)
+  charge(t, windows)
+  t.allowance = allowance(t, windows)
+  local answer = seat_or_line(t, node)
+  write_ticket(t)
+  redis.call('ZADD', P .. 'holders', 'NX', exact(now + t.lease), t.holder)
+  return answer
+end
+
+-- `t` is the ticket as it was admitted, with what is to be avoided now. Not charged twice, and no bound holds.
+local function move(asked)
+  local t = read_ticket(asked.holder, asked.id)
+  if not t then
+    return admit(asked)
+  end
+  if t.refused then
+    return standing(t)
+  end
+  if t.member then
+    t.queued = t.queued + now - t.joined
+  end
+  stand_up(t)
+  t.avoid, t.prefer, t.deadline, t.joined, t.cold = asked.avoid, asked.prefer, now + asked.left, now, false
+  local node = choose(t)
+  local refusal = not node and (closed_to(t) or (t.deadline <= now and too_late(t)))
+  if refusal then
+    redis.call('HDEL', tickets_key(t.holder), t.id)
+    settle_charge(t, 0)
+    dispatch(t.model)
+    return refusal_answer(t, refusal)
+  end
+  local answer = seat_or_line(t, node, true)
+  write_ticket(t)
+  dispatch(t.model)
+  return answer
+end

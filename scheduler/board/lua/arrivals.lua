@@ -1,0 +1,4 @@
+-- All arrivals since the last call.
+local came = redis.call('LRANGE', P .. 'arrivals', 0, -1)
+redis.call('DEL', P .. 'arrivals')
+return came
