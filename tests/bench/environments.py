@@ -30,3 +30,9 @@ def virtual_environment(name: str, *requirements: str, locked: Path | None = Non
         subprocess.run([*pip, *requirements], check=True)
         stamp.write_text(wanted)
     return folder / "bin"
+
+
+def parts_environment() -> Path:
+    """What the bridge runs on, and the clients and servers that it is compared with."""
+    locked = ROOT / "requirements" / "base.txt"
+    return virtual_environment(".venv-parts", "granian==2.8.7", "aiohttp==3.14.5", locked=locked)

@@ -78,21 +78,22 @@ def _scenario_table(results: Results, scenario: str) -> str:
         figures = [results.spread(scenario, target, route, column) for column in columns]
         beside = [results.ratio(scenario, target, route, figure, peer) for figure, peer in ratios]
         lines.append([f"{target} {route}", *map(_cell, [*figures, *beside])])
-    return _markdown(lines)
+    return markdown(lines)
 
 
 def _verdict_table(results: Results) -> str:
     lines = [["target", "bound", "measured", ""]]
     marks = {True: "met", False: "NOT MET", None: ""}
     lines += [[v.what, v.bound, v.measured, marks[v.met]] for v in verdicts(results)]
-    return _markdown(lines)
+    return markdown(lines)
 
 
 def _cell(spread: Spread | None) -> str:
     return str(spread) if spread else "-"
 
 
-def _markdown(lines: Iterable[Sequence[str]]) -> str:
+def markdown(lines: Iterable[Sequence[str]]) -> str:
+    """A table; the first line is its head."""
     rows = [list(line) for line in lines]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     rows.insert(1, ["-" * width for width in widths])

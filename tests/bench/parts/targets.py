@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from tests.bench.environments import ROOT, virtual_environment
+from tests.bench.environments import ROOT, parts_environment
 from tests.bench.processes import Process, free_port
 from tests.bench.targets import Place, Target, direct, nginx
 
@@ -22,9 +22,6 @@ SERVERS = {
 
 def part(server: str, client: str, place: Place) -> Target:
     port = free_port()
-    programs = virtual_environment(
-        ".venv-parts", "granian==2.8.7", "aiohttp==3.14.5", locked=ROOT / "requirements" / "base.txt"
-    )
     program, *options = SERVERS[server].format(app=APP, port=port).split()
     name = f"{server}+{client}"
     env = {
@@ -32,7 +29,7 @@ def part(server: str, client: str, place: Place) -> Target:
         "BENCH_UPSTREAM": f"http://127.0.0.1:{place.upstream_port}",
         "PYTHONPATH": str(ROOT),
     }
-    command = [str(programs / program), *options]
+    command = [str(parts_environment() / program), *options]
     process = Process(name, command, core=place.core, log=place.folder / f"{name}.log", env=env)
     process.wait_ready(f"http://127.0.0.1:{port}/")
     return Target(name=name, port=port, routes=("native",), process=process)
