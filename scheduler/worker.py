@@ -26,7 +26,7 @@ from scheduler.policy.decide import decide
 from scheduler.policy.decisions import Decision, Wait
 from scheduler.policy.state import State
 from scheduler.policy.view import View
-from scheduler.residency import assemble, probing
+from scheduler.residency import probing
 from scheduler.residency.act import Actions
 from scheduler.residency.carry import carry_out
 from scheduler.residency.chores import Chores
@@ -203,16 +203,15 @@ class Worker:
             epoch = self.lead.epoch
             if epoch is None:
                 raise Deposed("This scheduler does not lead now.")
-            now = self.fleet.clock()
-            state = self.fleet.state(())
-            loadable = assemble.loadable(state, now, self._config)
+            loadable = self.fleet.loadable(self._config)
             residents = published(self.fleet)
             try:
                 await self._board.publish(residents, loadable=loadable, epoch=epoch)
             except StaleLeader as error:
                 await self.lead.lose()
                 raise Deposed(str(error)) from error
-            for name, scene in self._shown.changed(View(state, now, self._config)).items():
+            view = View(self.fleet.state(()), self.fleet.clock(), self._config)
+            for name, scene in self._shown.changed(view).items():
                 self._recorder.put(NodeShows(node=name, scene=scene))
 
     # ---- the lead
