@@ -38,6 +38,9 @@ class Book:
 
     def __init__(self) -> None:
         self.residents: dict[tuple[str, str], Resident] = {}
+        self.leaving: set[tuple[str, str]] = (
+            set()
+        )  # being unloaded by us: their action says when they are gone
         self._inherited: dict[tuple[str, str], Published] = {}
         self._moved: deque[tuple[float, str, int]] = deque(maxlen=MOVES)  # at, node, bytes that came free
         self._gone: dict[tuple[str, str], float] = {}  # when we saw an unload confirmed
@@ -104,7 +107,8 @@ class Book:
             _measure(known, line)
             backed.add(known.model)
         for resident in self.on(node):
-            if resident.model not in backed and resident.loaded_at < asked_at:
+            expected = (node, resident.model) in self.leaving
+            if resident.model not in backed and resident.loaded_at < asked_at and not expected:
                 del self.residents[node, resident.model]
                 changes.vanished.append(resident)
         return changes

@@ -35,10 +35,13 @@ async def clear(means: Means, node: str, model: str, cause: str, reason: str) ->
         await means.publish()
         await _run_empty(means, resident)
         await means.lead.confirm()
+        fleet.book.leaving.add((node, model))
         await means.client(node).unload(model, deadline_s=fleet.pace.unload_s)
     except BaseException as error:
         await _keep(means, resident, error)
         raise
+    finally:
+        fleet.book.leaving.discard((node, model))
     fleet.book.unloaded(node, model, fleet.clock())
     seconds = fleet.clock() - began
     means.record(outcomes.evicted(resident, cause, reason, seconds))

@@ -77,6 +77,13 @@ def test_what_others_loaded_is_adopted_as_it_is(book: Book) -> None:
     assert (found.model, found.profile.num_ctx, found.cause, found.used) == ("b", 6000, "found", True)
 
 
+def test_what_we_are_unloading_is_not_gone_by_others(book: Book) -> None:
+    book.leaving.add(("n1", "a"))
+    assert not look(book)
+    book.leaving.clear()
+    assert look(book).vanished
+
+
 def test_what_is_being_loaded_is_not_found_but_expected(book: Book) -> None:
     assert not look(book, listed("a"), listed("b"), loading="b")
     assert book.get("n1", "b") is None
