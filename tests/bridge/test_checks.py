@@ -1,0 +1,51 @@
+"""System checks of the settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.conf import LazySettings
+
+from bridge import checks, env
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Set settings by name."""
+
+    def give(**values: object) -> None:
+        monkeypatch.setattr(env, "VALUES", {**env.VALUES, **values})
+
+    return give
+
+
+def found(problems: list[Any]) -> list[str]:
+    assert all(problem.hint for problem in problems)
+    return [problem.id for problem in problems]
+
+
+def test_one_process_needs_nothing() -> None:
+    assert checks.single_mode_is_one_process(None) == []
+
+
+def test_several_processes_need_redis_and_postgresql(given: Any) -> None:
+    given(BRIDGE_WORKERS=2)
+    assert found(checks.single_mode_is_one_process(None)) == ["bridge.E001", "bridge.W001"]
+    given(REDIS_URL="redis://localhost")
+    assert found(checks.single_mode_is_one_process(None)) == ["bridge.W001"]
+
+
+def test_a_slip_of_the_pen_is_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checks.names_are_known(None) == []
+    monkeypatch.setenv("BRIDGE_PROT", "8080")
+    (warning,) = checks.names_are_known(None)
+    assert warning.id == "bridge.W002"
+    assert "BRIDGE_PROT" in warning.msg
+
+
+def test_debug_is_an_error_in_a_deployment(settings: LazySettings) -> None:
+    settings.DEBUG = False
+    assert checks.debug_is_off(None) == []
+    settings.DEBUG = True
+    assert found(checks.debug_is_off(None)) == ["bridge.E002"]
