@@ -18,7 +18,7 @@ DIALECTS = {"Ollama": "/api/chat", "OpenAI": "/v1/chat/completions", "Anthropic"
 
 def told_headers(page: str) -> set[str]:
     """Names in the first column of its table of headers; `-reset-tokens` stands for the whole name."""
-    table = page.split("| header |")[1].split("\n\n")[0]
+    table = page.rpartition("| header |")[2].split("\n\n")[0]
     names = [n.lower() for row in table.splitlines()[2:] for n in re.findall(r"`([^`]+)`", row.split("|")[1])]
     return {f"x-ratelimit{n}" if n.startswith("-") else n.partition(":")[0] for n in names}
 

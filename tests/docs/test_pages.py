@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from django.core.management import get_commands, load_command_class
 
 from bridge import env
 from bridge.hot.api import EXACT, PREFIXES
+from bridge.views.documentation import DOCUMENT
 from tests.docs.pages import PAGES, ROOT, blocks, links
 
 OWN = sorted(name for name, app in get_commands().items() if app in ("bridge", "scheduler", "dashboard"))
@@ -71,6 +73,13 @@ def test_the_options_that_a_section_names_are_the_commands_own(command: str) -> 
     text = load_command_class(app, command).create_parser("manage.py", command).format_help()
     named = set(re.findall(r"--[a-z][a-z-]+", section(command)))
     assert named <= set(re.findall(r"--[a-z][a-z-]+", text))
+
+
+def test_one_version_stands_everywhere() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (\d+\.\d+\.\d+)", changelog, re.MULTILINE)[0] == version
+    assert DOCUMENT["info"]["version"] == version
 
 
 def test_the_table_of_routes_is_the_one_of_the_code() -> None:
