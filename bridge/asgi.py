@@ -17,6 +17,7 @@ from bridge.env import VALUES as ENV  # noqa: E402
 from bridge.hot.api import dialect_of, routes  # noqa: E402
 from bridge.hot.handler import HotHandler  # noqa: E402
 from bridge.lifespan import Lifespan  # noqa: E402
+from bridge.rowgauges import ROWS  # noqa: E402
 from bridge.views import health, metrics  # noqa: E402
 from scheduler.metrics import FLEET  # noqa: E402
 
@@ -55,7 +56,7 @@ class Bridge:
             self.lifespan.begin()
             await health.answer(self.lifespan.process, scope, receive, send)
         elif path == metrics.PATH:
-            await metrics.answer(scope, receive, send, token=ENV["BRIDGE_METRICS_TOKEN"], live=FLEET)
+            await metrics.answer(scope, receive, send, token=ENV["BRIDGE_METRICS_TOKEN"], live=(FLEET, ROWS))
         else:
             await django_application(scope, receive, send)
 

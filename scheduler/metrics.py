@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import REGISTRY, Counter, Histogram, disable_created_metrics
+from prometheus_client import Counter, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
@@ -107,7 +107,7 @@ class FleetGauges:
             yield _family(name, samples)
 
     def describe(self) -> Iterable[Metric]:
-        """Every family, so that the registry knows the names without asking for figures."""
+        """Every family without figures."""
         return [_family(name, []) for name in GAUGES]
 
 
@@ -120,4 +120,3 @@ def _family(name: str, samples: Iterable[tuple[tuple[str, ...], float]]) -> Gaug
 
 
 FLEET = FleetGauges()
-REGISTRY.register(FLEET)

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import ipaddress
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ PROXIED = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via"})
 CLOSED = b"/metrics needs a bearer token (BRIDGE_METRICS_TOKEN), or to be asked for from this machine.\n"
 
 
-async def answer(scope: dict[str, Any], receive: Any, send: Any, *, token: str, live: Collector) -> None:
-    """`live` gathers what is not kept in files where several web processes share the page."""
+async def answer(
+    scope: dict[str, Any], receive: Any, send: Any, *, token: str, live: Sequence[Collector]
+) -> None:
+    """`live`: collectors of what no process counts, asked each time."""
     if not allowed(scope, token):
         await respond(send, scope, 403, TEXT, CLOSED)
         return
@@ -44,21 +47,23 @@ def allowed(scope: dict[str, Any], token: str) -> bool:
         return False
 
 
-def page(accept: str, live: Collector) -> tuple[bytes, str]:
+def page(accept: str, live: Sequence[Collector]) -> tuple[bytes, str]:
     """Every series of every web process, and its content type. It reads files: not for the event loop."""
     encode, content_type = choose_encoder(accept)
     directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    return encode(shared(Path(directory), live) if directory else REGISTRY), content_type
+    registry = shared(Path(directory)) if directory else CollectorRegistry()
+    for collector in live if directory else (REGISTRY, *live):
+        registry.register(collector)
+    return encode(registry), content_type
 
 
-def shared(directory: Path, live: Collector) -> CollectorRegistry:
+def shared(directory: Path) -> CollectorRegistry:
     """What the web processes wrote down, without what those that ended were doing."""
     for pid in {file.stem.rpartition("_")[2] for file in directory.glob("gauge_live*.db")}:
         if pid.isdigit() and not _runs(int(pid)):
             mark_process_dead(int(pid), str(directory))
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(directory))
-    registry.register(live)
     return registry
 
 

@@ -6,21 +6,26 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 import bridge.metrics
 import scheduler.metrics
+from bridge import rowgauges
 from bridge.dialects import ollama
 from bridge.dialects.counts import Counts
 from bridge.exchange import Exchange
 from bridge.management.commands.serve import share_metrics
+from bridge.models import Actor, ApiKey
 from bridge.views.metrics import allowed, shared
 from scheduler.board.interface import Seat
+from scheduler.models import LedgerEntry
 from tests.bridge.served import Served
 from tests.conftest import FakeNode, Serve
 from tests.serving import Bridge
@@ -139,20 +144,17 @@ def test_who_may_see_the_page(peer: str | None, token: str, given: str, may: boo
 
 
 def ours() -> Iterator[Metric]:
-    for metric in REGISTRY.collect():
-        if metric.name.startswith(PREFIX):
-            yield metric
-    shown = {metric.name for metric in REGISTRY.collect()}
-    for metric in scheduler.metrics.FLEET.describe():
-        if metric.name not in shown:
-            yield metric
+    yield from (metric for metric in REGISTRY.collect() if metric.name.startswith(PREFIX))
+    yield from scheduler.metrics.FLEET.describe()
+    yield from rowgauges.describe()
 
 
 def labels_of(name: str) -> tuple[str, ...]:
     """Label names in order, from the instrument itself: one without samples shows none."""
     collectors = REGISTRY._names_to_collectors  # the registry has no public way to ask
-    gauge = scheduler.metrics.GAUGES.get(name.removeprefix(f"{PREFIX}_"))
-    return gauge.labels if gauge else collectors[name]._labelnames  # type: ignore[attr-defined]
+    shown = [*scheduler.metrics.FLEET.describe(), *rowgauges.describe()]
+    gauges = {family.name: family._labelnames for family in shown}  # type: ignore[attr-defined]
+    return gauges[name] if name in gauges else collectors[name]._labelnames  # type: ignore[attr-defined]
 
 
 def table() -> str:
@@ -231,7 +233,7 @@ def test_several_processes_share_one_page_and_a_dead_one_runs_nothing(tmp_path: 
 
 
 def read(directory: Path, sample: str) -> float | None:
-    registry: CollectorRegistry = shared(directory, scheduler.metrics.FLEET)
+    registry: CollectorRegistry = shared(directory)
     return registry.get_sample_value(f"{PREFIX}_{sample}")
 
 
@@ -253,3 +255,21 @@ def test_serve_starts_with_an_empty_directory_for_the_counts(
     share_metrics(left.parent)
     assert not left.exists()
     assert os.environ["PROMETHEUS_MULTIPROC_DIR"] == str(left.parent)
+
+
+@pytest.mark.django_db
+def test_the_balance_of_prefetches_and_keys_that_end_come_from_the_rows() -> None:
+    for outcome, seconds in (("hit", 5.0), ("hit", 4.0), ("wasted", 3.0), ("late", 8.0), ("", 9.0)):
+        LedgerEntry.objects.record("prefetch", node="gpu1", model="m", outcome=outcome, seconds=seconds)
+    old = timezone.now() - timedelta(days=2)
+    LedgerEntry.objects.record("prefetch", node="gpu1", model="m", outcome="hit", seconds=9.0, at=old)
+    ApiKey.objects.issue(actor=Actor.at_shell(), name="ends", expires_at=timezone.now() + timedelta(days=3))
+    prefetches, balance, expiring = rowgauges.read()
+    assert {s.labels["outcome"]: s.value for s in prefetches.samples} == {
+        "hit": 2,
+        "wasted": 1,
+        "late": 1,
+        "open": 1,
+    }
+    assert balance.samples[0].value == 6.0
+    assert expiring.samples[0].value == 1
