@@ -93,7 +93,9 @@ class Account:
         *,
         shadow: bool = False,
     ) -> list[Ending]:
-        """A prefetch began (or, in shadow mode, would have)."""
+        """A prefetch began (or, in shadow mode, would have; what is thought of twice counts once)."""
+        if (node, model) in self._open:
+            return []
         self._open[node, model] = entry = Entry(node, model, now, now + load_s, load_s, victims, shadow)
         for name in (model, *victims):
             self._by_model.setdefault(name, []).append(entry)

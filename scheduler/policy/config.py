@@ -54,7 +54,6 @@ class Config:
 
     # -- nodes
     load_gbps: float = 2.0  # GB/s until measured (scheduling: disk reads are software-bound near this)
-    load_overhead_s: float = 1.5  # seconds of a load that no byte explains
     service_s: float = 10.0  # seconds a request holds a seat, until measured
 
     # -- prefetch

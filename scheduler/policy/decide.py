@@ -8,14 +8,14 @@ is loaded on one node at a time. In this order, so that what comes first has the
 3. What operators asked for.
 4. Pins below their replicas.
 5. Lines, the longest waiting first (a class of priority counts as `priority_s` of waiting): `switching`.
-6. Replicas that nobody used for long retire.
+6. Replicas that nobody used for long retire; with `retire_idle_s` the last resident of a model does, too.
 
 Prefetch comes after, in `prefetch.propose`, and only where all this leaves a node idle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from scheduler.policy import context, placement, switching
 from scheduler.policy.config import DEFAULT, Config
@@ -31,16 +31,21 @@ def decide(state: State, now: float, config: Config = DEFAULT) -> list[Decision]
 
 def round_of(view: View) -> list[Decision]:
     """As `decide`, on a View that the caller may go on using (prefetch does)."""
-    decisions = [view.commit(d) for d in _resumes(view)]  # 1
-    decisions += [view.commit(d) for d in _leavers(view)]  # 2
+    decisions = _taken(view, _resumes(view))  # 1
+    decisions += _taken(view, _leavers(view))  # 2
     for wish in view.state.wishes:  # 3
-        decisions += [view.commit(d) for d in _wish(view, wish)]
+        decisions += _taken(view, _wish(view, wish))
     for pin in view.state.pins:  # 4
-        decisions += [view.commit(d) for d in _pin(view, pin)]
+        decisions += _taken(view, _pin(view, pin))
     for line in oldest_first(view.state.lines.values(), view.config.priority_s):  # 5
-        decisions += [view.commit(d) for d in switching.for_line(view, line)]
-    decisions += [view.commit(d) for d in _retired(view)]  # 6
+        decisions += _taken(view, switching.for_line(view, line))
+    decisions += _taken(view, _retired(view))  # 6
     return decisions
+
+
+def _taken(view: View, decisions: Iterable[Decision]) -> list[Decision]:
+    """Commit decisions one by one, so that each sees what those before it took; none twice."""
+    return [view.commit(d) for d in decisions if not view.repeats(d)]
 
 
 def _resumes(view: View) -> Iterator[Decision]:
@@ -152,10 +157,12 @@ def _pin(view: View, pin: Pin) -> Iterator[Decision]:
 def _retired(view: View) -> Iterator[Decision]:
     for model, residents in view.by_model.items():
         spare = [r for r in residents if r.accepting and not r.in_flight and _answers(view, r)]
-        if len(residents) < 2 or not spare or model in view.state.lines:
+        if not spare or model in view.state.lines:
             continue
         resident = min(spare, key=lambda r: (r.last_used, r.node))
         idle_s = view.now - max(resident.last_used, resident.loaded_at)
-        if idle_s >= view.config.replica_idle_s and (resident.node, model) not in view.pinned():
-            reason = f"Nobody used this replica for {idle_s:.0f} s; {len(residents) - 1} other(s) remain."
+        others = len(residents) - 1
+        allowed_s = view.config.replica_idle_s if others else view.config.retire_idle_s
+        if allowed_s is not None and idle_s >= allowed_s and (resident.node, model) not in view.pinned():
+            reason = f"Nobody used it for {idle_s:.0f} s; {others} other resident(s) remain."
             yield Evict(node=resident.node, model=model, cause="retire", reason=reason)

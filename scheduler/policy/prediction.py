@@ -5,7 +5,7 @@ A model is asked for by one of two processes:
    everybody's gaps as priors. For what: its own transitions from that model, everybody's as a prior; up to
    three steps ahead when the question is what to keep. An app that names its next model is believed.
 2. A session starts: a request of a key that is new or was silent for 40 minutes. Per model the histogram
-   of the gaps between such starts.
+   of the gaps between such starts, and after a week also how many came in this hour of the week.
 chance = 1 - (1 - start) x product over active keys of (1 - transition x gap).
 
 Memory is bounded: keys, models, transitions per key; the least recently used goes. Deterministic: the same
@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from math import log2
+from math import exp, log2
 
 from scheduler.policy.gaps import Gaps, chance
 from scheduler.policy.transitions import NOTHING, Transitions
@@ -31,6 +31,8 @@ HABIT_PRIOR = 3.0  # gaps that a key's own habit counts for, beside those after 
 MOST_PAUSES = 8  # models after which a key's gaps are kept
 KEY_PRIOR = 1.0  # gaps that the shared habit counts for
 START_PRIOR = 1.0
+HOUR_PRIOR = 2.0  # weeks after which the hour of the week counts as much as the gaps
+FADE = 0.85  # what a week counts against the one after it
 STEPS = 3
 FAINT = 0.05  # what comes after a model that is less likely than this is not followed up
 STALE_S = 1.0  # what to keep is not worked out again within this
@@ -102,16 +104,40 @@ class Starts:
 
     last_at: float
     gaps: Gaps = field(default_factory=Gaps)
+    hours: dict[int, tuple[float, int]] = field(default_factory=dict)  # of the week: starts, fading; week
     answers: dict[float, tuple[float, float]] = field(default_factory=dict)
 
-    def chance(self, now: float, horizon_s: float, shared: Gaps) -> float:
+    def chance(self, now: float, horizon_s: float, shared: Gaps, weeks: float) -> float:
         """Probability that a session starts with this model within the horizon. Kept for a while."""
         until, answer = self.answers.get(horizon_s, (0.0, 0.0))
         if now >= until:
             elapsed, stays_s = rounded(now - self.last_at)
             answer = chance(((self.gaps, 0.0), (shared, START_PRIOR)), elapsed, horizon_s)
-            self.answers[horizon_s] = (self.last_at + stays_s, answer)
+            if weeks >= 1:
+                answer += (self.in_this_hour(now, horizon_s, weeks) - answer) * weeks / (weeks + HOUR_PRIOR)
+            self.answers[horizon_s] = (min(self.last_at + stays_s, now + 60.0), answer)
         return answer
+
+    def in_this_hour(self, now: float, horizon_s: float, weeks: float) -> float:
+        """As `chance`, from how many sessions started in this hour of the week before."""
+        at = now + horizon_s / 2
+        count, week = self.hours.get(hour_of_week(at), (0.0, 0))
+        count *= FADE ** (week_of(at) - week)
+        seen = (1.0 - FADE**weeks) / (1.0 - FADE)  # weeks, faded like the count
+        return 1.0 - exp(-count / seen * horizon_s / 3600.0)
+
+    def note_hour(self, at: float) -> None:
+        hour, week = hour_of_week(at), week_of(at)
+        count, last = self.hours.get(hour, (0.0, week))
+        self.hours[hour] = (count * FADE ** (week - last) + 1.0, week)
+
+
+def hour_of_week(at: float) -> int:
+    return int(at // 3600) % 168
+
+
+def week_of(at: float) -> int:
+    return int(at // (168 * 3600))
 
 
 def rounded(elapsed_s: float) -> tuple[float, float]:
@@ -131,11 +157,14 @@ class Predictor:
         self.shared = Transitions(most_from=MOST_MODELS, most_next=64)
         self.gaps = Gaps()  # of all keys
         self.start_gaps = Gaps()  # of all models
+        self.since: float | None = None  # the first arrival
         self.seen = 0  # arrivals
         self._answers: dict[tuple[float, int], tuple[float, int, Mapping[str, float]]] = {}
 
     def observe(self, at: float, key: str, model: str, hint: str | None = None) -> None:
         """A request of `key` for `model` arrived; `hint` is the model it says to ask for next."""
+        if self.since is None:
+            self.since = at
         known = self.keys.get(key)
         if known is None:
             known = self.keys[key] = Key(last_at=at, last_model=model)
@@ -161,13 +190,15 @@ class Predictor:
     def _start(self, at: float, model: str) -> None:
         starts = self.starts.get(model)
         if starts is None:
-            self.starts[model] = Starts(at)
+            starts = self.starts[model] = Starts(at)
+            starts.note_hour(at)
             if len(self.starts) > MOST_MODELS:
                 self.starts.popitem(last=False)
             return
         starts.gaps.add(max(at - starts.last_at, 0.0))
         self.start_gaps.add(max(at - starts.last_at, 0.0))
         starts.last_at = at
+        starts.note_hour(at)
         starts.answers.clear()
         self.starts.move_to_end(model)
 
@@ -192,8 +223,9 @@ class Predictor:
         return {} if known is None else known.look_ahead(1, self)[0]
 
     def _combine(self, now: float, horizon_s: float, steps: int) -> dict[str, float]:
+        weeks = (now - (now if self.since is None else self.since)) / (7 * 86_400.0)
         none = {
-            model: 1.0 - starts.chance(now, horizon_s, self.start_gaps)
+            model: 1.0 - starts.chance(now, horizon_s, self.start_gaps, weeks)
             for model, starts in self.starts.items()
         }
         for key in self.active(now):

@@ -6,15 +6,17 @@
    `replica_factor` load times, and another node can take the model for less than is gained: replicate.
 4. A resident accepts, but its context is too small: a planned reload, in place. It drains first.
 5. Cold: the cheapest placement that evicts only idle residents.
-6. No such placement, and the model could not fit even alone: refuse, with the numbers.
-7. A node drains for this line already: wait.
-8. The line has waited its bound: on the node where it costs least, drain the busy residents in the way.
-9. Else wait, until its bound at the latest: the residents in the way serve their own lines meanwhile.
+6. A pinned resident, idle for long, has more context than usual: reload it smaller. (What is not pinned
+   never shrinks: to evict it costs less than a reload.)
+7. The model could not fit even alone: refuse, with the numbers.
+8. A node drains for this line already: wait.
+9. The line has waited its bound: on the node where it costs least, drain the busy residents in the way.
+10. Else wait, until its bound at the latest: the residents in the way serve their own lines meanwhile.
 """
 
 from __future__ import annotations
 
-from scheduler.policy import context, eviction, placement
+from scheduler.policy import context, eviction, packing, placement
 from scheduler.policy.config import GB
 from scheduler.policy.decisions import Cause, Decision, Drain, Load, Refuse, Wait
 from scheduler.policy.placement import Option
@@ -85,7 +87,7 @@ def replicate(view: View, model: Model, line: Line, serving: list[Resident]) -> 
 
 
 def reload(view: View, model: Model, line: Line, resident: Resident, num_ctx: int) -> list[Decision]:
-    """A planned reload with a larger context, or the refusal of what can never fit (4, 6)."""
+    """A planned reload with a larger context, or the refusal of what can never fit (4, 7)."""
     node = view.state.nodes[resident.node]
     asked = f"{line.num_ctx} tokens are asked for, its context is {resident.profile.num_ctx}."
     if not view.can_act(node):
@@ -109,16 +111,44 @@ def _cold(view: View, model: Model, line: Line, num_ctx: int) -> list[Decision]:
     waited = view.now - line.since
     if ways:  # 5
         return [load(view, model, ways[0], "demand", f"{line.waiting} wait, the oldest {waited:.1f} s.")]
-    if placement.largest_context(view, model) < num_ctx:  # 6
+    if smaller := shrink(view, model, num_ctx):  # 6
+        return smaller
+    if placement.largest_context(view, model) < num_ctx:  # 7
         return _refuse_or_wait(view, model, line)
-    if any(r.wanted_by == model.name and r.in_flight for r in view.state.residents.values()):  # 7
+    if any(r.wanted_by == model.name and r.in_flight for r in view.state.residents.values()):  # 8
         return [Wait(model=model.name, until=None, eta_s=None, reason="A resident drains for it.")]
     bound = line.since + view.config.line_bound_s
-    if view.now < bound:  # 9
+    if view.now < bound:  # 10
         reason = f"What is in the way is in use; it drains after {view.config.line_bound_s:.0f} s of waiting."
         until = min(bound, _settled_at(view))
         return [Wait(model=model.name, until=until, eta_s=None, reason=reason)]
-    return drain(view, model, num_ctx, f"{model.name} has waited {waited:.1f} s.")  # 8
+    return drain(view, model, num_ctx, f"{model.name} has waited {waited:.1f} s.")  # 9
+
+
+def shrink(view: View, model: Model, num_ctx: int) -> list[Decision]:
+    """Reload a pinned, long idle resident with its usual context, where that makes room for `model`."""
+    for node in view.holders(model):
+        short = placement.need(view, node, model, num_ctx) - view.free(node)
+        for resident in view.on(node.name) if view.may_load(node, model) else ():
+            other = view.state.models.get(resident.model)
+            if other is None or not _may_shrink(view, resident, other):
+                continue
+            option = placement.in_place(view, node, other, context.usual(other))
+            if option is not None and packing.held(resident, view.config) - option.bytes >= short:
+                why = f"Idle with a context of {resident.profile.num_ctx}; {model.name} waits for the room."
+                return [load(view, other, option, "reload", why)]
+    return []
+
+
+def _may_shrink(view: View, resident: Resident, model: Model) -> bool:
+    return (
+        (resident.node, resident.model) in view.pinned()
+        and resident.accepting
+        and not resident.in_flight
+        and resident.profile.num_ctx > context.usual(model)
+        and resident.model not in view.state.lines
+        and view.now - resident.last_used >= view.config.shrink_idle_s
+    )
 
 
 def _settled_at(view: View) -> float:

@@ -22,6 +22,7 @@ class View:
         self.reserved: dict[str, str] = {}  # node: the model for which a resident of it drains
         self.loading: dict[str, list[Node]] = {}  # model: nodes that load it now
         self.taken: set[str] = set()  # nodes that have an action, running or decided
+        self.drained: set[tuple[str, str]] = set()  # (node, model) that begin to drain in this round
         self._pinned: set[tuple[str, str]] | None = None
         self._free: dict[str, int] = {}
         for resident in state.residents.values():
@@ -87,6 +88,10 @@ class View:
     def service_s(self, model: str) -> float:
         return self.state.stats.service_s.get(model, self.config.service_s)
 
+    def repeats(self, decision: Decision) -> bool:
+        """Whether it drains what this round drains already."""
+        return isinstance(decision, Drain) and (decision.node, decision.model) in self.drained
+
     def commit(self, decision: Decision) -> Decision:
         """Note what a decision takes, so that the rest of the round plans around it."""
         if isinstance(decision, Load):
@@ -94,8 +99,10 @@ class View:
             self.loading.setdefault(decision.model, []).append(self.state.nodes[decision.node])
         elif isinstance(decision, Evict):
             self.taken.add(decision.node)
-        elif isinstance(decision, Drain) and decision.wanted_by:
-            self.reserved[decision.node] = decision.wanted_by
+        elif isinstance(decision, Drain):
+            self.drained.add((decision.node, decision.model))
+            if decision.wanted_by:
+                self.reserved[decision.node] = decision.wanted_by
         return decision
 
 

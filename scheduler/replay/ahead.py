@@ -29,6 +29,7 @@ class Ahead:
         self.account = Account(config)
         self.keeps_account = config.prefetch == "value" and not isinstance(predictor, Clairvoyant)
         self.on = config.prefetch != "off"
+        self.shadow = config.prefetch_shadow
         self.due = False
         self.blocked = False
         self.ask_at = float("inf")
@@ -57,6 +58,7 @@ class Ahead:
     def passed(self, now: float) -> float:
         """Time passed (3). When to ask again; infinity after a quiet time."""
         self.due = self.on
+        self.endings += self.account.forget(now)
         return now + AGAIN_S if now - self.latest < QUIET_S else float("inf")
 
     def propose(self, view: View) -> list[Load]:
@@ -68,9 +70,14 @@ class Ahead:
         self.blocked = proposals.blocked
         if self.keeps_account:
             for load in proposals.loads:
-                lost = {v: self._load_s(view, load.node, v) for v in load.evict}
-                self.account.started(load.node, load.model, view.now, load.expected_s, lost)
-        return proposals.loads
+                self._book(view, load)
+        return [] if self.shadow else proposals.loads
+
+    def _book(self, view: View, load: Load) -> None:
+        lost = {v: self._load_s(view, load.node, v) for v in load.evict}
+        self.endings += self.account.started(
+            load.node, load.model, view.now, load.expected_s, lost, shadow=self.shadow
+        )
 
     def evicted(self, node: str, model: str, at: float) -> None:
         if self.keeps_account:

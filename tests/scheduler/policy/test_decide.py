@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
+from scheduler.policy import packing
+from scheduler.policy.config import GB
 from scheduler.policy.decide import decide
 from scheduler.policy.decisions import Drain, Evict, Load, Refuse, Resume, Wait
-from scheduler.policy.state import Action, Pin, Wish
+from scheduler.policy.shape import Shape
+from scheduler.policy.state import Action, Model, Pin, Profile, Wish
 from tests.scheduler.policy.cast import EXACT, NOW, line, model, node, of_type, resident, state
 
 
@@ -201,6 +204,33 @@ def test_ollama_s_own_limit_of_models_is_kept() -> None:
     [load] = decide(state([node(max_residents=2)], [a, b, c], there, [line("c")]), NOW, EXACT)
     assert isinstance(load, Load)
     assert load.evict == ("b",)
+
+
+def test_a_pinned_model_with_more_context_than_usual_shrinks_for_another_s_room_when_long_idle() -> None:
+    shape = Shape(kv_full=65536)
+    a, b = model("a", 10, shape=shape, trained_ctx=131072), model("b", 10)
+    large = placement_bytes(a, 131072)
+    pinned = resident(a, num_ctx=131072, bytes=large, last_used=NOW - EXACT.shrink_idle_s)
+    full = node(gb=large / GB + 5)
+    lines, pins = [line("b")], [Pin(model="a")]
+    [load] = decide(state([full], [a, b], [pinned], lines, pins=pins), NOW, EXACT)
+    assert isinstance(load, Load)
+    assert (load.model, load.cause, load.evict, load.profile.num_ctx) == ("a", "reload", ("a",), 8192)
+    pinned.last_used = NOW - 5
+    assert not of_type(decide(state([full], [a, b], [pinned], lines, pins=pins), NOW, EXACT), Load)
+
+
+def placement_bytes(of: Model, num_ctx: int) -> int:
+    return packing.predicted(of, Profile(num_ctx=num_ctx, slots=4))
+
+
+def test_the_last_resident_retires_only_where_an_operator_set_a_time() -> None:
+    a = model("a")
+    idle = resident(a, last_used=NOW - 4000, loaded_at=NOW - 5000)
+    assert not decide(state([node()], [a], [idle]), NOW, EXACT)
+    [evict] = decide(state([node()], [a], [idle]), NOW, replace(EXACT, retire_idle_s=3600.0))
+    assert isinstance(evict, Evict)
+    assert evict.cause == "retire"
 
 
 def test_deciding_changes_nothing_that_it_was_shown() -> None:
