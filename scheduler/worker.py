@@ -222,6 +222,8 @@ class Worker:
     async def _gained(self) -> None:
         with contextlib.suppress(BoardDown):
             self.fleet.book.inherit(await self._board.residents())
+        self._chores.forget()
+        self._watch.tell()
         self._wake.set()
 
     async def _lost(self) -> None:

@@ -55,6 +55,10 @@ class Chores:
             "gpus": lambda: self._every("gpus", pace.gpus_s, self._source.look_at_gpus),
         }
 
+    def forget(self) -> None:
+        """Read the rows again whatever their revision: measurements of the leader before came without one."""
+        self._known = None
+
     async def read_rows(self) -> None:
         """Take over what changed since the last reading."""
         rows = await self._source.rows(self._known)

@@ -51,8 +51,9 @@ class Fleet:
         """Take over a new reading of the database: nodes come, go and move."""
         self.rows, self.rows_read = rows, True
         self.learning.take_rows(rows)
-        for name in [n for n, c in self.clients.items() if n not in rows.nodes or c.url != rows.nodes[n].url]:
-            await self.clients.pop(name).aclose()
+        moved = [n for n, c in self.clients.items() if n not in rows.nodes or c.url != rows.nodes[n].url]
+        closing = [self.clients.pop(name) for name in moved]
+        for name in moved:
             self.book.drop_node(name)
             self.sights.pop(name, None)
             self.failures.clear(name)
@@ -62,6 +63,8 @@ class Fleet:
                 self.sights[name] = Sight(
                     node=name, quarantined=row.quarantined, quarantined_until=self.clock()
                 )
+        for client in closing:  # last: whoever runs meanwhile must find rows, clients and sights in step
+            await client.aclose()
 
     @property
     def ready(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 from scheduler.residency.fleet import Fleet
 from scheduler.residency.pace import Pace
@@ -25,7 +26,7 @@ class _Nowhere:
         pass
 
 
-async def survey(rows: Rows, readings: dict[str, Reading]) -> Fleet:
+async def survey(rows: Rows, readings: Mapping[str, Reading]) -> Fleet:
     """Look at every node once. The fleet's clients are closed; what was seen stays."""
     fleet = Fleet(pace=Pace(), clock=time.time, recorder=_Nowhere())
     await fleet.take_rows(rows)

@@ -71,6 +71,14 @@ class Watch:
         if fleet.clients.get(name) is client:
             self._answered(name, running, asked_at)
 
+    def tell(self) -> None:
+        """Write down how each node is: another scheduler did so until now."""
+        for name, sight in self._fleet.sights.items():
+            if sight.up:
+                self._write(NodeSeen(node=name, version=sight.version))
+            elif sight.seen:
+                self._write(NodeMissed(node=name, error=sight.error))
+
     def _missed(self, name: str, error: NodeFailure) -> None:
         fleet, sight = self._fleet, self._fleet.sights[name]
         first = not sight.seen

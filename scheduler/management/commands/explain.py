@@ -2,16 +2,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
+from scheduler.board.interface import BoardDown, Line
+from scheduler.board.redis import RedisBoard
 from scheduler.management.console import SchedulerCommand, gib, show
 from scheduler.policy.config import DEFAULT
 from scheduler.policy.names import BadName, normalise
 from scheduler.residency import rows
 from scheduler.residency.explain import Explanation, OnNode, explain
+from scheduler.residency.fleet import Fleet
+from scheduler.residency.rows import Reading, Rows
 from scheduler.residency.survey import survey
 
 COLUMNS = ("NODE", "FREE", "OF", "NEEDS", "LOADS IN", "WOULD GO", "WHY")
@@ -57,9 +63,24 @@ class Command(SchedulerCommand):
 def _explained(name: str, num_ctx: int) -> Explanation:
     known = rows.read()
     logging.getLogger("scheduler.residency.watch").setLevel(logging.ERROR)  # the table says what was found
-    fleet = asyncio.run(survey(known, rows.readings()))
+    fleet, lines = asyncio.run(_look(known, rows.readings()))
     errors = {sight.node: sight.error for sight in fleet.sights.values() if not sight.up}
-    return explain(fleet.state(()), name, fleet.clock(), DEFAULT, num_ctx=num_ctx, errors=errors)
+    return explain(fleet.state(lines), name, fleet.clock(), DEFAULT, num_ctx=num_ctx, errors=errors)
+
+
+async def _look(known: Rows, readings: Mapping[str, Reading]) -> tuple[Fleet, list[Line]]:
+    """The nodes, and in a fleet the board: who waits, and what is in flight."""
+    fleet = await survey(known, readings)
+    if not settings.REDIS_URL:
+        return fleet, []  # the board is in the memory of the process that serves
+    board = RedisBoard(settings.REDIS_URL)
+    try:
+        fleet.book.note_loads(await board.loads())
+        return fleet, await board.demand()
+    except BoardDown:
+        return fleet, []
+    finally:
+        await board.aclose()
 
 
 def headline(found: Explanation) -> str:

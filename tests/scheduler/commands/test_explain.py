@@ -7,13 +7,18 @@ import json
 
 import httpx
 import pytest
+from django.conf import LazySettings
 from django.core.management import CommandError
 
 from scheduler import catalogue
+from scheduler.board.interface import Resident, Seat
+from scheduler.board.redis import RedisBoard
 from scheduler.models import CatalogModel, Node
 from scheduler.simulator.process import NodeProcess
 from tests.conftest import FakeNode
+from tests.scheduler.board.server import BINARY, RedisServer
 from tests.scheduler.commands.conftest import Manage
+from tests.scheduler.worker.cast import ticket
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,6 +59,31 @@ def test_one_that_needs_an_eviction(node: NodeProcess, manage: Manage) -> None:
 def test_one_that_can_never_fit(node: NodeProcess, manage: Manage) -> None:
     with pytest.raises(CommandError, match=r"huge:latest needs .* GB"):
         manage("explain", "huge")
+
+
+def test_in_a_fleet_it_knows_what_is_in_flight(
+    node: NodeProcess, manage: Manage, settings: LazySettings
+) -> None:
+    if BINARY is None:
+        pytest.skip("no redis-server on this machine")
+    load(node, "small")
+    server = RedisServer()
+    try:
+        asyncio.run(take_a_seat(server.url))
+        settings.REDIS_URL = server.url
+        assert "Loaded with 8192 tokens, 1 of 1 slots taken." in manage("explain", "small")
+    finally:
+        server.close()
+
+
+async def take_a_seat(url: str) -> None:
+    board = RedisBoard(url)
+    epoch = await board.lead("scheduler")
+    assert epoch is not None
+    small = Resident(node="n1", model="small:latest", num_ctx=8192, slots=1)
+    await board.publish([small], loadable={}, epoch=epoch)
+    assert isinstance(await board.admit(ticket("small:latest")), Seat)
+    await board.aclose()
 
 
 def test_a_node_that_does_not_answer_is_named(node: NodeProcess, manage: Manage) -> None:

@@ -17,6 +17,7 @@ from scheduler.policy.decisions import Load
 from scheduler.policy.state import Profile
 from scheduler.residency.lead import Deposed
 from scheduler.residency.pace import Pace
+from scheduler.residency.records import NodeSeen
 from scheduler.worker import Worker
 from tests.conftest import FakeNode
 from tests.scheduler.worker.cast import (
@@ -61,8 +62,10 @@ class Line:
         return call
 
 
-async def start(stack: AsyncExitStack, board: Any, table: Table, pace: Pace = QUICK) -> Worker:
-    worker = Worker(board, source=table, recorder=Notes(), pace=pace, config=QUICKLY)
+async def start(
+    stack: AsyncExitStack, board: Any, table: Table, pace: Pace = QUICK, notes: Notes | None = None
+) -> Worker:
+    worker = Worker(board, source=table, recorder=notes or Notes(), pace=pace, config=QUICKLY)
     await worker.start()
     stack.push_async_callback(worker.stop)
     return worker
@@ -76,8 +79,10 @@ async def test_another_leads_within_five_seconds_and_keeps_what_is_loaded(fake_n
         line = Line(board)
         first = await start(stack, line, table, usual)
         await asyncio.wait_for(first.settled.wait(), 5)
-        second = await start(stack, board, table, usual)
+        notes = Notes()
+        second = await start(stack, board, table, usual, notes)
         await served(board, "a:latest")
+        assert notes.records == [], "who stands by writes nothing"
         assert second.lead.epoch is None
         await eventually(lambda: second.not_ready() == "", 3)
         line.cut()
@@ -89,6 +94,7 @@ async def test_another_leads_within_five_seconds_and_keeps_what_is_loaded(fake_n
         assert (await seated(board, "a:latest")).load == "warm"
         line.mend()
         await eventually(lambda: first.lead.epoch is None, 3)
+        assert "n1" in {r.node for r in notes.records if isinstance(r, NodeSeen)}, "it says how each node is"
         causes = {r.model: r.cause for r in await board.residents()}
         assert causes == {"a:latest": "demand", "b:latest": "demand"}, "it inherits why each was loaded"
     assert node.report()["loads_total"] == 2
