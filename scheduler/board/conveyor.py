@@ -13,13 +13,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 from scheduler.board.interface import BoardDown
-from scheduler.board.scripts import SCRIPTS
+from scheduler.board.library import LIBRARY
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +33,10 @@ Command = tuple[str, ...]
 Answer = Any  # what hiredis makes of a reply: bytes, int, list or None
 
 
-def command_client(url: str, timeout_s: float) -> Redis:
-    """A client that gives up soon and never tries again by itself (redis-py's defaults take seconds)."""
+def command_client(url: str) -> Redis:
+    """A client that never tries again by itself (redis-py would for seconds); a trip has its own time."""
     client: Redis = Redis.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
+        url, socket_timeout=None, retry=Retry(NoBackoff(), 0), health_check_interval=0
     )
     return client
 
@@ -47,23 +44,27 @@ def command_client(url: str, timeout_s: float) -> Redis:
 class Conveyor:
     """`on_down` and `on_up` are called when the breaker opens and closes; they must not block."""
 
-    def __init__(self, client: Redis, on_down: Callable[[], None], on_up: Callable[[], None]) -> None:
+    def __init__(
+        self, client: Redis, timeout_s: float, on_down: Callable[[], None], on_up: Callable[[], None]
+    ) -> None:
         self._client = client
+        self._timeout_s = timeout_s  # of a round trip, connecting included
+        self._connection: AbstractConnection | None = None
         self._on_down = on_down
         self._on_up = on_up
         self._queue: list[tuple[Command, asyncio.Future[Answer]]] = []
         self._runner: asyncio.Task[None] | None = None
         self._prober: asyncio.Task[None] | None = None
         self._error: BaseException | None = None  # why the breaker is open
-        self._ready = False  # the server knows the scripts
+        self._ready = False  # the server knows the library
 
     @property
     def down(self) -> bool:
         return self._error is not None
 
-    def run(self, script: str, key: str, *args: str) -> asyncio.Future[Answer]:
-        """The answer of a script. Raises BoardDown at once while the breaker is open."""
-        return self.send("EVALSHA", SCRIPTS[script].sha, "1", key, *args)
+    def run(self, operation: str, key: str, *args: str) -> asyncio.Future[Answer]:
+        """The answer of a function. Raises BoardDown at once while the breaker is open."""
+        return self.send("FCALL", LIBRARY.function(operation), "1", key, *args)
 
     def send(self, *command: str) -> asyncio.Future[Answer]:
         """The answer of a command. Raises BoardDown at once while the breaker is open."""
@@ -92,8 +93,8 @@ class Conveyor:
 
     async def _trip(self, commands: Sequence[Command]) -> list[Answer]:
         answers = await self._pipeline(commands)
-        unknown = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        if unknown:  # SCRIPT FLUSH, or another server behind the same address
+        unknown = [at for at, answer in enumerate(answers) if is_unknown(answer)]
+        if unknown:  # FUNCTION FLUSH, or another server behind the same address
             await self._teach()
             for at, answer in zip(
                 unknown, await self._pipeline([commands[at] for at in unknown]), strict=True
@@ -105,14 +106,25 @@ class Conveyor:
         return answers
 
     async def _pipeline(self, commands: Sequence[Command]) -> list[Answer]:
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)
-            answers: list[Answer] = await pipeline.execute(raise_on_error=False)
-            return answers
+        async with asyncio.timeout(self._timeout_s):
+            if self._connection is None:
+                pool = self._client.connection_pool
+                self._connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+            connection = self._connection
+            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            return [await self._read(connection) for _ in commands]
+
+    @staticmethod
+    async def _read(connection: AbstractConnection) -> Answer:
+        try:
+            return await connection.read_response()
+        except ResponseError as error:
+            return error
 
     async def _teach(self) -> None:
-        await self._pipeline([("SCRIPT", "LOAD", script.source) for script in SCRIPTS.values()])
+        (answer,) = await self._pipeline([("FUNCTION", "LOAD", "REPLACE", LIBRARY.source)])
+        if isinstance(answer, ResponseError):
+            raise answer
         self._ready = True
 
     def _deliver(
@@ -129,7 +141,7 @@ class Conveyor:
 
     def _break(self, batch: Sequence[tuple[Command, asyncio.Future[Answer]]], error: Exception) -> None:
         log.warning("the board's Redis does not answer, warm traffic goes on without it: %s", error)
-        self._error, self._ready = error, False
+        self._error, self._ready = error or TimeoutError("timed out"), False
         lost, self._queue = [*batch, *self._queue], []
         for _, future in lost:
             if not future.done():
@@ -143,7 +155,7 @@ class Conveyor:
             await asyncio.sleep(pause)
             pause = min(pause * 2, longest)
             try:
-                await self._client.connection_pool.disconnect()  # the address may mean another server now
+                await self._hang_up()  # the address may mean another server now
                 await self._teach()
             except (RedisError, OSError) as error:
                 self._error = error
@@ -153,6 +165,12 @@ class Conveyor:
             self._on_up()
             return
 
+    async def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+            await self._client.connection_pool.release(connection)
+
     async def aclose(self) -> None:
         """Send what waits, then close."""
         if self._prober is not None:
@@ -160,7 +178,13 @@ class Conveyor:
             await asyncio.gather(self._prober, return_exceptions=True)
         if self._runner is not None:
             await asyncio.wait([self._runner], timeout=2.0)
+        await self._hang_up()
         await self._client.aclose()
+
+
+def is_unknown(answer: Answer) -> bool:
+    """Whether the server does not know the function."""
+    return isinstance(answer, ResponseError) and str(answer).startswith("Function not found")
 
 
 def fail(future: asyncio.Future[Answer], why: str) -> None:

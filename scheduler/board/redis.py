@@ -1,4 +1,4 @@
-"""The board of a fleet, in Redis or Valkey. Every step is one Lua script, so every step is atomic.
+"""The board of a fleet, in Redis or Valkey. Every step is one Lua function there, so every step is atomic.
 
 Admitting is one round trip. Settling is sent with what else is there and waits for nothing. Seats handed to
 those who wait are announced to the inbox of their process; whoever waits also asks once a second.
@@ -62,7 +62,7 @@ class RedisBoard:
         self._now = clock or time.time
         self._prefix = f"ollama_bridge:{{{namespace}}}:"
         self._inbox = uuid.uuid4().hex
-        self._conveyor = Conveyor(command_client(url, timeout_s), self._went_down, self._came_up)
+        self._conveyor = Conveyor(command_client(url), timeout_s, self._went_down, self._came_up)
         self._mailbox = Mailbox(listening_client(url), self._deliver, self._heard)
         self._settling = Settling(self._run, self._now)
         self._holders: set[str] = set()  # those that this process renews: one, but for tests
@@ -97,11 +97,11 @@ class RedisBoard:
         held.again(ticket)
         return await self._ask("move", held)
 
-    async def _ask(self, script: str, held: Held) -> Seat | Place | Refusal:
+    async def _ask(self, operation: str, held: Held) -> Seat | Place | Refusal:
         ticket = held.ticket
         known = held.answered
         try:
-            answer = await self._run(script, wire.encode(self._values(held)))
+            answer = await self._run(operation, wire.encode(self._values(held)))
         except BoardDown:
             if not known:  # whatever Redis has of it ends when this process next says what it holds
                 self.held.pop(ticket.id)
@@ -271,14 +271,17 @@ class RedisBoard:
 
     # -- inside
 
-    def _run(self, script: str, *args: str) -> asyncio.Future[Answer]:
+    def _run(self, operation: str, *args: str) -> asyncio.Future[Answer]:
         clock = repr(self._clock()) if self._clock is not None else ""
-        return self._conveyor.run(script, f"{self._prefix}meta", clock, *args)
+        return self._conveyor.run(operation, f"{self._prefix}meta", clock, *args)
 
     def _values(self, held: Held) -> wire.Values:
-        return wire.ticket_values(
+        values = wire.ticket_values(
             held.ticket, inbox=self._inbox, bounds=self._bounds, floors=self._settling.floors, now=self._now()
         )
+        if held.ticket.holder not in self._holders:
+            values["lease"] = self._bounds.lease_s  # it begins with the first ticket
+        return values
 
     async def _shown(self) -> list[tuple[str, str, wire.Values]]:
         """Model, node and values of each published resident."""

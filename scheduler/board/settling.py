@@ -20,11 +20,11 @@ UNSETTLED = 10_000  # tickets that ended while the board was away
 
 
 class Run(Protocol):
-    def __call__(self, script: str, *args: str) -> asyncio.Future[Any]: ...
+    def __call__(self, operation: str, *args: str) -> asyncio.Future[Any]: ...
 
 
 class Settling:
-    """`run` sends a script; it raises BoardDown, or its future does."""
+    """`run` sends an operation; it raises BoardDown, or its future does."""
 
     def __init__(self, run: Run, now: Callable[[], float]) -> None:
         self._run = run

@@ -36,7 +36,7 @@ def budget_values(budget: Budget, floor: int, now: float) -> Values:
 def ticket_values(
     ticket: Ticket, *, inbox: str, bounds: Bounds, floors: Mapping[tuple[str, str], int], now: float
 ) -> Values:
-    """A ticket as the scripts take it. Times are told in seconds from now, so that clocks may differ."""
+    """A ticket as the functions take it. Times are told in seconds from now, so that clocks may differ."""
     limits = ticket.limits
     values: Values = {
         "id": ticket.id,
@@ -53,7 +53,6 @@ def ticket_values(
             budget_values(budget, floors.get((ticket.key, budget_name(budget)), 0), now)
             for budget in limits.budgets
         ],
-        "lease": bounds.lease_s,
         "queue_model": bounds.queue_model,
         "queue_total": bounds.queue_total,
     }
@@ -113,7 +112,7 @@ def options_of(text: str) -> Mapping[str, object]:
 
 
 def answer_of(ticket: Ticket, values: Values, bounds: Bounds) -> Seat | Place | Refusal:
-    """What a script or a message says about a ticket."""
+    """What a function or a message says about a ticket."""
     allowance = _allowance(ticket, values.get("allowance") or {})
     if "seat" in values:
         seat = values["seat"]

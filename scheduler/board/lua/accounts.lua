@@ -180,7 +180,7 @@ local function allowance(t, windows)
     known[i] = budget.floor
   end
   if not windows then
-    return { budgets = known }
+    return known[1] and { budgets = known } or nil
   end
   return {
     budgets = known,

@@ -1,13 +1,22 @@
 -- Admit and move: limits, seat or line, in one step.
 
-local function closing_windows(t)
+local ARRIVALS = 10000
+
+local function note_arrival(t)
+  if redis.call('RPUSH', P .. 'arrivals', cjson.encode({ now, t.key, t.model })) > ARRIVALS then
+    redis.call('LTRIM', P .. 'arrivals', -ARRIVALS, -1)
+  end
+end
+
+local function limiting_windows(t)
   return (t.rpm or t.tpm) and read_windows(t.key) or nil
 end
 
--- What a ticket is from now on; its deadline is told in seconds from now, so that clocks may differ.
+-- What a ticket is from now on, without what only its admission needed; its deadline is told in seconds from
+-- now, so that clocks may differ.
 local function open(t)
   t.deadline = now + t.left
-  t.left, t.queue_model, t.queue_total = nil, nil, nil
+  t.left, t.lease, t.queue_model, t.queue_total, t.rpm, t.tpm, t.parallel = nil, nil, nil, nil, nil, nil, nil
   t.admitted = now
   t.joined = now
   t.queued = 0
@@ -29,27 +38,26 @@ local function admit(t)
   if known then
     return standing(known)
   end
-  redis.call('RPUSH', P .. 'arrivals', cjson.encode({ now, t.key, t.model }))
-  redis.call('LTRIM', P .. 'arrivals', -10000, -1)
-  local windows = closing_windows(t)
+  note_arrival(t)
+  local windows = limiting_windows(t)
   local exceeded = over(t, windows)
-  local node = not exceeded and choose(t)
-  t.allowance = allowance(t, windows)
   if exceeded then
-    return { ticket = t.id, over = exceeded, allowance = t.allowance }
+    return { ticket = t.id, over = exceeded, allowance = allowance(t, windows) }
   end
-  if not node then
-    local refusal = closed_to(t) or crowding(t)
-    if refusal then
-      return refusal_answer(t, refusal)
-    end
+  local node = choose(t)
+  local refusal = not node and (closed_to(t) or crowding(t))
+  if refusal then
+    t.allowance = allowance(t, windows)
+    return refusal_answer(t, refusal)
   end
-  open(t)
+  if t.lease then -- the holder never renewed yet
+    redis.call('ZADD', P .. 'holders', 'NX', exact(now + t.lease), t.holder)
+  end
   charge(t, windows)
   t.allowance = allowance(t, windows)
+  open(t)
   local answer = seat_or_line(t, node)
   write_ticket(t)
-  redis.call('ZADD', P .. 'holders', 'NX', exact(now + t.lease), t.holder)
   return answer
 end
 

@@ -1,4 +1,6 @@
 -- All arrivals since the last call.
-local came = redis.call('LRANGE', P .. 'arrivals', 0, -1)
-redis.call('DEL', P .. 'arrivals')
-return came
+operation('arrivals', function(args)
+  local came = redis.call('LRANGE', P .. 'arrivals', 0, -1)
+  redis.call('DEL', P .. 'arrivals')
+  return came
+end)

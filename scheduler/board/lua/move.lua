@@ -1,4 +1,6 @@
--- ARGV[2]: the ticket. Returns a seat, a place or a refusal.
-local answer = move(cjson.decode(ARGV[2]))
-commit()
-return cjson.encode(answer)
+-- args[2]: the ticket. Returns a seat, a place or a refusal.
+operation('move', function(args)
+  local answer = move(cjson.decode(args[2]))
+  commit()
+  return cjson.encode(answer)
+end)

@@ -1,7 +1,9 @@
--- ARGV[2]: holder; ARGV[3]: seconds of its lease. 1 when the holder was known.
-local holder = ARGV[2]
-local known = redis.call('ZSCORE', P .. 'holders', holder) and 1 or 0
-redis.call('ZADD', P .. 'holders', exact(now + tonumber(ARGV[3])), holder)
-sweep()
-commit()
-return known
+-- args[2]: holder; args[3]: seconds of its lease. 1 when the holder was known.
+operation('renew', function(args)
+  local holder = args[2]
+  local known = redis.call('ZSCORE', P .. 'holders', holder) and 1 or 0
+  redis.call('ZADD', P .. 'holders', exact(now + tonumber(args[3])), holder)
+  sweep()
+  commit()
+  return known
+end)

@@ -1,5 +1,7 @@
--- ARGV[2]: holder.
-if redis.call('HGET', META, 'leader') == ARGV[2] then
-  redis.call('HSET', META, 'leader', '')
-end
-return ''
+-- args[2]: holder.
+operation('resign', function(args)
+  if redis.call('HGET', META, 'leader') == args[2] then
+    redis.call('HSET', META, 'leader', '')
+  end
+  return ''
+end)

@@ -1,3 +1,5 @@
--- ARGV[2]: key; ARGV[3]: the budget, its floor the tokens that the records know of.
-read_budget(ARGV[2], cjson.decode(ARGV[3]))
-return ''
+-- args[2]: key; args[3]: the budget, its floor the tokens that the records know of.
+operation('spent', function(args)
+  read_budget(args[2], cjson.decode(args[3]))
+  return ''
+end)

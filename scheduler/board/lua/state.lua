@@ -1,25 +1,29 @@
--- What every script begins with: the clock, the names of keys, and the residents of a model.
--- KEYS[1] is the meta hash; every key of a board begins as it does and shares its hash tag, so that all of a
--- board lies in one slot of a cluster. ARGV[1] is a clock for tests; empty: the server's own.
+-- What every function begins with: the clock, the names of keys, and the residents of a model.
 
-local P = string.sub(KEYS[1], 1, -5)
-local META = KEYS[1]
 local HEAD = -1 -- see scheduler.policy.fairness
 local LEADERLESS_LEASES = 2
+
+local META -- the name of a hash; every key of a board begins as it does and shares its hash tag
+local P -- that beginning
+local now -- Unix seconds
+local loaded -- residents by model and node: read at most once in a step, written back by commit()
 
 local function server_clock()
   local time = redis.call('TIME')
   return tonumber(time[1]) + tonumber(time[2]) / 1000000
 end
 
-local now = tonumber(ARGV[1]) or server_clock()
+-- The first argument is a clock for tests; empty: the server's own.
+local function begin(keys, args)
+  META = keys[1]
+  P = string.sub(META, 1, -5)
+  now = tonumber(args[1]) or server_clock()
+  loaded = {}
+end
 
 local function exact(number)
   return string.format('%.17g', number)
 end
-
--- Residents by node and model, read at most once in a script and written back by commit().
-local loaded = {}
 
 local function model_of(name)
   if not loaded[name] then

@@ -105,8 +105,8 @@ async def test_demand_that_was_there_before_the_scheduler_came_wakes_it(redis_bo
     assert await redis_boards().wait_for_demand(5.0) is True
 
 
-def script_calls(server: RedisServer) -> int:
-    found = re.search(rb"cmdstat_evalsha:calls=(\d+)", server.say("INFO", "commandstats"))
+def calls(server: RedisServer) -> int:
+    found = re.search(rb"cmdstat_fcall:calls=(\d+)", server.say("INFO", "commandstats"))
     return int(found.group(1)) if found else 0
 
 
@@ -116,9 +116,9 @@ async def test_admitting_is_one_round_trip_and_settling_waits_for_none(
     await publish(lone, resident(slots=9))
     limits = Limits(requests_per_minute=99, tokens_per_minute=9999, parallel=9, budgets=(DAILY,))
     asked = ticket(deadline=FAR, limits=limits)
-    before = script_calls(own_redis)
+    before = calls(own_redis)
     await seated(lone, asked)
-    assert script_calls(own_redis) == before + 1
+    assert calls(own_redis) == before + 1
     settling = lone.settle(asked.id, 5)
     with pytest.raises(StopIteration):
         settling.send(None)  # ends without having waited
@@ -167,11 +167,11 @@ async def test_a_request_id_may_contain_anything(redis_boards: MakeBoard) -> Non
     assert await got_seat(board, queued)
 
 
-async def test_a_server_that_forgot_its_scripts_is_taught_again(
+async def test_a_server_that_forgot_the_library_is_taught_again(
     lone: RedisBoard, own_redis: RedisServer
 ) -> None:
     await publish(lone, resident())
-    own_redis.say("SCRIPT", "FLUSH")
+    own_redis.say("FUNCTION", "FLUSH")
     await seated(lone, ticket(deadline=FAR))
     assert not lone.down
 

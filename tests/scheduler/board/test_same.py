@@ -1,4 +1,4 @@
-"""Both boards answer the same to the same steps: the Lua scripts and the Python decide alike."""
+"""Both boards answer the same to the same steps: Lua and Python decide alike."""
 
 from __future__ import annotations
 
