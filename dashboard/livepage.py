@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from asgiref.sync import async_to_sync
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.response import TemplateResponse
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
-from dashboard import live
+from dashboard import live, timeline
 from dashboard.filing import file_request
 from dashboard.live import may_operate, may_watch
 from scheduler.models import CatalogModel
@@ -37,6 +40,32 @@ def figures(request: HttpRequest) -> HttpResponse:
     reply = JsonResponse(live.snapshot_of(async_to_sync(live.demand)(), *live.rows()))
     reply["Cache-Control"] = "no-store"
     return reply
+
+
+@require_GET
+def timeline_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
+    """Residents of the last hours by node, with a table beside the picture."""
+    if not request.user.has_perm("scheduler.view_ledgerentry"):
+        raise PermissionDenied
+    asked = request.GET.get("hours", "")
+    hours = int(asked) if asked in map(str, timeline.HOURS) else timeline.HOURS[-1]
+    now = timezone.now()
+    start = now - timedelta(hours=hours)
+    entries, resident = timeline.rows(hours, now)
+    stays = timeline.spans(entries, resident, start, now)
+    context = {
+        **site.each_context(request),
+        "title": "Timeline",
+        "hours": hours,
+        "choices": timeline.HOURS,
+        "start": start,
+        "now": now,
+        "entries": entries,
+        "cut": len(entries) == timeline.MOST_ENTRIES,
+        "stays": stays,
+        "pictures": timeline.pictures(stays, start, now),
+    }
+    return TemplateResponse(request, "admin/timeline.html", context)
 
 
 @require_POST

@@ -46,6 +46,7 @@ class BridgeAdminSite(AdminSite):
         live = [
             path("live/", self.admin_view(partial(livepage.page, site=self)), name="live"),
             path("live.json", self.admin_view(livepage.figures), name="live_figures"),
+            path("timeline/", self.admin_view(partial(livepage.timeline_page, site=self)), name="timeline"),
             path("live/ask/", self.admin_view(livepage.ask), name="live_ask"),
         ]
         return live + super().get_urls()
