@@ -29,6 +29,7 @@ OPERATIONS: dict[str, APIOperation[Any, Any, Any]] = {
     found.ok().label: found.ok() for found in SCHEMA.get_all_operations()
 }
 STORE = {label for label in OPERATIONS if OPERATIONS[label].definition.raw.get("x-scope") == "manage"}
+BOUNDS = {"max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict"}
 CONFORMS = [
     not_a_server_error,
     status_code_conformance,
@@ -79,13 +80,13 @@ def test_each_example_is_what_its_schema_takes(path: str, schema: Any, example: 
 
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_what_the_document_allows_is_answered_as_it_says(label: str, served: Served) -> None:
-    statuses = drive(label, served, GenerationMode.POSITIVE, examples=8)
+    statuses = drive(label, served, GenerationMode.POSITIVE, examples=3 if label in STORE else 8)
     assert 200 in statuses or label in STORE | {"GET /v1/models/{id}"}  # those have made-up names
 
 
 @pytest.mark.parametrize("label", [label for label in OPERATIONS if OPERATIONS[label].body])
 def test_what_it_forbids_is_never_a_fault_of_the_server(label: str, served: Served) -> None:
-    statuses = drive(label, served, GenerationMode.NEGATIVE, examples=6)
+    statuses = drive(label, served, GenerationMode.NEGATIVE, examples=3 if label in STORE else 6)
     assert 400 in statuses
 
 
@@ -114,8 +115,8 @@ def drive(label: str, served: Served, mode: GenerationMode, *, examples: int) ->
 
 
 def prepare(case: Case[Any, Any, Any], label: str) -> None:
-    """Whole answers, from a model that is there, so that requests get past the look-up. The store keeps
-    made-up names: a delete must not take the models away from the other examples."""
+    """Whole and short answers, from a model that is there, so that requests get past the look-up. The store
+    keeps made-up names: a delete must not take the models away from the other examples."""
     case.headers.pop("X-Bridge-Node", None)
     if not isinstance(case.body, dict) or label in STORE:
         return
@@ -123,6 +124,10 @@ def prepare(case: Case[Any, Any, Any], label: str) -> None:
         case.body["model"] = "nomic-embed-text" if "embed" in label else "llama3.2"
     if isinstance(case.body.get("stream", True), bool | None):
         case.body["stream"] = False
+    for fields in (case.body, case.body.get("options")):
+        for name in BOUNDS & set(fields) if isinstance(fields, dict) else ():
+            if isinstance(fields[name], int | float) and fields[name] > 8:  # 1e9 is an integer too
+                fields[name] = 8
 
 
 def test_the_document_is_served(served: Served) -> None:
