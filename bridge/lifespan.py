@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,7 @@ from bridge.usage.budgets import spent_so_far
 from bridge.usage.outbox import Outbox
 from bridge.usage.writer import UsageWriter
 from scheduler.board import current
-from scheduler.board.interface import Board, Bounds
-from scheduler.board.memory import MemoryBoard
+from scheduler.board.make import make_board
 from scheduler.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class WebProcess:
             transport=NodeTransport(),
             outbox=self.outbox,
         )
+        self.plane.forgotten = self._seed_budgets
 
     async def start(self) -> None:
         """Ready to serve when it returns; a database that is away delays nothing and is asked again."""
@@ -58,6 +60,7 @@ class WebProcess:
         Drain(self.plane, ENV["BRIDGE_DRAIN_TIMEOUT"]).install()
         if self.worker is not None:
             await self.worker.start()
+            self.worker.failed.add_done_callback(_end_visibly)
 
     async def stop(self) -> None:
         """After the last answer: settle, write what the outbox holds, let go of everything."""
@@ -102,10 +105,11 @@ class WebProcess:
             await self.board.spent(account, budget, tokens)
 
 
-def make_board() -> Board:
-    """Memory, for one process."""
-    bounds = Bounds(queue_model=ENV["BRIDGE_QUEUE_LIMIT_MODEL"], queue_total=ENV["BRIDGE_QUEUE_LIMIT"])
-    return MemoryBoard(bounds)
+def _end_visibly(failed: asyncio.Future[None]) -> None:
+    """A scheduler that cannot go on must not leave a process that looks well and loads nothing."""
+    if not failed.cancelled() and (error := failed.exception()) is not None:
+        log.critical("the scheduler cannot go on (%s); stopping this process", error)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def runs_scheduler() -> bool:

@@ -12,7 +12,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, NoReturn
 
@@ -83,6 +83,7 @@ class DataPlane:
         self._origins: dict[str, Origin] = {}  # by address
         self._suspects: dict[str, float] = {}  # node: monotonic time until which it is left out
         self._releases: asyncio.Queue[tuple[str, int | None]] = asyncio.Queue()
+        self.forgotten: Callable[[], Awaitable[None]] | None = None  # the board may have lost the budgets
         self._tasks: list[asyncio.Task[None]] = []
 
     # What a request asks.
@@ -270,7 +271,8 @@ class DataPlane:
     async def _renew(self) -> None:
         while True:
             try:
-                await self.board.renew(self.holder)
+                if not await self.board.renew(self.holder) and self.forgotten is not None:
+                    await self.forgotten()
             except BoardDown:
                 log.warning("the board is away: leases are not renewed")
             await asyncio.sleep(RENEW_S)
