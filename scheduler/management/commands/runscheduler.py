@@ -21,8 +21,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.REDIS_URL:
             raise CommandError(
-                "A scheduler in a process of its own needs REDIS_URL: it meets the web processes at the board in "
-                "Redis. Without Redis the scheduler runs inside `serve`.",
+                "A scheduler in a process of its own needs REDIS_URL: it meets the web processes at the "
+                "board in Redis. Without Redis the scheduler runs inside `serve`.",
                 returncode=2,
             )
         try:
