@@ -28,6 +28,7 @@ from scheduler.board.interface import Seat
 from scheduler.models import LedgerEntry
 from tests.bridge.served import Served
 from tests.conftest import FakeNode, Serve
+from tests.scheduler.board.server import BINARY, RedisServer
 from tests.serving import Bridge
 
 PREFIX = bridge.metrics.PREFIX
@@ -273,3 +274,22 @@ def test_the_balance_of_prefetches_and_keys_that_end_come_from_the_rows() -> Non
     }
     assert balance.samples[0].value == 6.0
     assert expiring.samples[0].value == 1
+
+
+@pytest.mark.skipif(BINARY is None, reason="redis-server is not installed.")
+def test_whichever_web_process_is_asked_answers_for_all_of_them(fake_node: FakeNode, serve: Serve) -> None:
+    redis = RedisServer(tcp=True)
+    try:
+        workers = {"REDIS_URL": redis.url, "BRIDGE_WORKERS": "2", "BRIDGE_SCHEDULER": "on"}
+        two = serve([fake_node().url], **workers)
+        key = two.key("several")
+        for _ in range(12):
+            with two.client(key) as client:  # each on a connection of its own: some reach either process
+                assert client.get("/api/tags").status_code == 200
+        listed = {"endpoint": "/api/tags", "outcome": "answered"}
+        assert {value(page(two), "requests_total", **listed) for _ in range(8)} == {12.0}
+        pids = {file.stem.rpartition("_")[2] for file in (two.data_dir / "metrics").glob("counter_*.db")}
+        assert len(pids) == 2
+        two.stop()
+    finally:
+        redis.close()
