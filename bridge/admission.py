@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from bridge.exchange import Exchange
 
 POLL_S = 30.0  # a wait on the board returns at least this often
+NEWS_S = 0.5  # between tries while the scheduler may not have heard yet of a model or a node
+NEWS_TRIES = 3
 FORGIVE_S = 2.0  # how long a request leaves out the nodes that failed it
 
 # Reason: status, whether an official client should try again by itself.
@@ -41,11 +44,18 @@ async def seat(board: Board, ticket: Ticket, exchange: Exchange, *, moved: bool 
 
 async def _seated(board: Board, ticket: Ticket, exchange: Exchange, moved: bool) -> Seat:
     step: Seat | Place | Refusal | None = await (board.move(ticket) if moved else board.admit(ticket))
+    late = 0
     while True:
         if isinstance(step, Seat):
             return taken(step, exchange)
         if isinstance(step, Refusal):
-            raise refused(step, exchange)
+            if step.reason != "no_node" or late >= NEWS_TRIES:
+                raise refused(step, exchange)
+            # The catalogue knows of the model: the scheduler may be about to, after a pull or a node's return.
+            late += 1
+            await asyncio.sleep(NEWS_S)
+            step = await board.admit(ticket)
+            continue
         if isinstance(step, Place):
             exchange.allowance = step.allowance
         step = await board.wait(ticket.id, FORGIVE_S if ticket.avoid else POLL_S)
