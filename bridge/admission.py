@@ -51,7 +51,7 @@ async def _seated(board: Board, ticket: Ticket, exchange: Exchange, moved: bool)
         if isinstance(step, Refusal):
             if step.reason != "no_node" or late >= NEWS_TRIES:
                 raise refused(step, exchange)
-            # The catalogue knows of the model: the scheduler may be about to, after a pull or a node's return.
+            # The catalogue knows the model; after a pull or a node's return the scheduler soon will too.
             late += 1
             await asyncio.sleep(NEWS_S)
             step = await board.admit(ticket)
