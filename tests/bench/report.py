@@ -1,10 +1,11 @@
-"""The run as one JSON file and as tables."""
+"""The run as one JSON file and as tables; `python -m tests.bench.report FILE...` prints those of files."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -54,6 +55,10 @@ def write_json(path: Path, about: dict[str, object], blocks: Sequence[Block]) ->
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 
+def read_json(path: Path) -> list[Block]:
+    return [Block(**block) for block in json.loads(path.read_text())["blocks"]]
+
+
 def tables(blocks: Sequence[Block]) -> str:
     """Markdown: median [least-most] over the rounds."""
     results = Results(blocks)
@@ -100,3 +105,7 @@ def markdown(lines: Iterable[Sequence[str]]) -> str:
     return "\n".join(
         "| " + " | ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) + " |" for r in rows
     )
+
+
+if __name__ == "__main__":
+    print(tables([block for name in sys.argv[1:] for block in read_json(Path(name))]))

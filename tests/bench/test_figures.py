@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.bench.figures import BOUNDS, Block, Bound, Results, Spread, against_direct, short
-from tests.bench.report import COLUMNS, RATIOS, tables
+from tests.bench.report import COLUMNS, RATIOS, read_json, tables, write_json
 
 
 def block(
@@ -81,3 +83,10 @@ def test_figures_have_three_digits() -> None:
         "99.9",
         "12,346",
     ]
+
+
+def test_a_written_run_reads_back_as_it_was(tmp_path: Path) -> None:
+    blocks = [block(0, "bridge", cpu_ms=1.0), block(0, "nginx", cpu_ms=0.1)]
+    path = tmp_path / "results" / "run.json"
+    write_json(path, {"rounds": 1}, blocks)
+    assert read_json(path) == blocks
