@@ -96,6 +96,12 @@ class Results:
         return Spread.of([ours[number] / theirs[number] for number in both]) if both else None
 
 
+def disturbance(results: Results) -> Spread | None:
+    """The share of the proxies' core that other programs took while they were measured."""
+    shares = [block.figures["others_share"] for block in results.blocks if "others_share" in block.figures]
+    return Spread.of(shares) if shares else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """One target of the project beside what was measured."""

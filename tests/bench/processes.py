@@ -31,6 +31,15 @@ def cores() -> tuple[int, int]:
     return available[0], available[1]
 
 
+def busy_s(core: int) -> float:
+    """Seconds that the core has worked since it was started, for anybody."""
+    line = next(
+        line for line in Path("/proc/stat").read_text().splitlines() if line.startswith(f"cpu{core} ")
+    )
+    user, nice, system, _idle, _iowait, irq, softirq, *_ = map(int, line.split()[1:])
+    return (user + nice + system + irq + softirq) / _TICKS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Of a process and all its descendants."""
@@ -47,6 +56,7 @@ class Process:
         self, name: str, command: Sequence[str], *, core: int, log: Path, env: Mapping[str, str] | None = None
     ) -> None:
         self.name = name
+        self.core = core
         self._log = log
         with log.open("wb") as output:
             self._popen = subprocess.Popen(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench.figures import Block, Results, Spread, verdicts
+from tests.bench.figures import Block, Results, Spread, disturbance, verdicts
 from tests.bench.targets import PEERS
 
 # Of each scenario the figures shown; of those the ones whose ratios to the peers are shown.
@@ -30,6 +30,9 @@ RATIOS = {
     "ttft": ("added_ttft_p50_ms", "added_ttft_p99_ms"),
     "paced200": ("cpu_us_per_chunk",),
 }
+
+
+QUIET = 0.1  # of the core
 
 
 def machine() -> dict[str, object]:
@@ -65,7 +68,18 @@ def tables(blocks: Sequence[Block]) -> str:
     parts = [_scenario_table(results, scenario) for scenario in COLUMNS if _rows(results, scenario)]
     if any(block.target == "bridge" for block in blocks):
         parts.append(_verdict_table(results))
+    if (others := disturbance(results)) is not None:
+        parts.append(_caution(others))
     return "\n\n".join(parts)
+
+
+def _caution(others: Spread) -> str:
+    said = (
+        f"Other programs took {others.median:.0%} [{others.low:.0%}-{others.high:.0%}] of the proxies' core."
+    )
+    if others.median <= QUIET:
+        return said
+    return f"{said} The machine is not quiet: of these figures only CPU and memory say something."
 
 
 def _rows(results: Results, scenario: str) -> list[tuple[str, str]]:

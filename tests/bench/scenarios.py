@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import quantiles
 
 from tests.bench.load import Load, Tally
-from tests.bench.processes import Usage
+from tests.bench.processes import busy_s
 from tests.bench.targets import PEERS, Target
 
 Figures = dict[str, float]
@@ -44,21 +44,21 @@ async def ttft(target: Target, route: str, pace: Pace) -> Figures:
     """Time to the first token on one connection, one request after the other."""
     load = Load(target.port, target.request(route, stream=True, chunks=5), 5)
     await load.open(1)
-    tally, _, _ = await _window(target, load, pace)
-    p50, p99 = _p50_p99(tally.first_ms)
-    return {"ttft_p50_ms": p50, "ttft_p99_ms": p99, "requests": tally.replies}
+    window = await _window(target, load, pace)
+    p50, p99 = _p50_p99(window.tally.first_ms)
+    replies = window.tally.replies
+    return {"ttft_p50_ms": p50, "ttft_p99_ms": p99, "requests": replies} | window.cpu("cpu_ms", 1e3, replies)
 
 
 async def paced200(target: Target, route: str, pace: Pace) -> Figures:
     """200 open streams of a chunk every 10 ms: 20,000 chunks a second are offered."""
     load = Load(target.port, target.request(route, stream=True, chunks=300, gap_ms=10), 300)
     await load.open(200)
-    tally, cpu_s, took_s = await _window(target, load, pace)
-    p50, p99 = _p50_p99(tally.forward_ms)
-    figures = {"chunks_per_s": tally.chunks / took_s, "forward_p50_ms": p50, "forward_p99_ms": p99}
-    if cpu_s is not None:
-        figures |= {"cpu_us_per_chunk": cpu_s * 1e6 / tally.chunks, "cpu_share": cpu_s / took_s}
-    return figures
+    window = await _window(target, load, pace)
+    p50, p99 = _p50_p99(window.tally.forward_ms)
+    chunks = window.tally.chunks
+    figures = {"chunks_per_s": chunks / window.took_s, "forward_p50_ms": p50, "forward_p99_ms": p99}
+    return figures | window.cpu("cpu_us_per_chunk", 1e6, chunks)
 
 
 async def memory(target: Target, route: str, pace: Pace) -> Figures:
@@ -147,31 +147,51 @@ def applies(scenario: str, target: Target) -> bool:
     return target.process is not None or scenario not in ("memory", "waiting")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """What came in the time measured."""
+
+    tally: Tally
+    took_s: float
+    cpu_s: float | None  # of the target's processes
+    others_s: float  # of all other programs on the target's core
+
+    def cpu(self, name: str, unit: float, count: int) -> Figures:
+        """CPU for each of `count`, in units of which a second has `unit`, and the shares of the core."""
+        if self.cpu_s is None:
+            return {}
+        return {
+            name: self.cpu_s * unit / count,
+            "cpu_share": self.cpu_s / self.took_s,
+            "others_share": self.others_s / self.took_s,
+        }
+
+
 async def _saturate(target: Target, load: Load, pace: Pace) -> Figures:
     await load.open(32)
-    tally, cpu_s, took_s = await _window(target, load, pace)
-    p50, p99 = _p50_p99(tally.whole_ms)
-    figures = {"rps": tally.replies / took_s, "p50_ms": p50, "p99_ms": p99}
-    if cpu_s is not None:
-        figures |= {"cpu_ms": cpu_s * 1000 / tally.replies, "cpu_share": cpu_s / took_s}
-    return figures
+    window = await _window(target, load, pace)
+    p50, p99 = _p50_p99(window.tally.whole_ms)
+    replies = window.tally.replies
+    return {"rps": replies / window.took_s, "p50_ms": p50, "p99_ms": p99} | window.cpu("cpu_ms", 1e3, replies)
 
 
-async def _window(target: Target, load: Load, pace: Pace) -> tuple[Tally, float | None, float]:
-    """What came in the window, the CPU seconds of the target's processes in it, its length in seconds."""
-    readings: list[Usage] = []
+async def _window(target: Target, load: Load, pace: Pace) -> Window:
+    readings: list[tuple[float, float]] = []
+    process = target.process
 
     def read() -> None:
-        if target.process is not None:
-            readings.append(target.process.usage())
+        if process is not None:
+            readings.append((process.usage().cpu_s, busy_s(process.core)))
 
     took_s = await load.run(pace.warm_s, pace.seconds, read)
     tally = load.tally
     load.tally = Tally()
     await load.close()
     _check(tally)
-    cpu_s = readings[1].cpu_s - readings[0].cpu_s if readings else None
-    return tally, cpu_s, took_s
+    if not readings:
+        return Window(tally=tally, took_s=took_s, cpu_s=None, others_s=0.0)
+    cpu_s, core_s = (after - before for before, after in zip(*readings, strict=True))
+    return Window(tally=tally, took_s=took_s, cpu_s=cpu_s, others_s=max(0.0, core_s - cpu_s))
 
 
 async def _until(reached: Callable[[], bool], load: Load, what: str) -> None:

@@ -85,6 +85,16 @@ def test_figures_have_three_digits() -> None:
     ]
 
 
+def test_a_machine_that_was_not_quiet_is_said_so() -> None:
+    quiet = [
+        block(0, "bridge", cpu_ms=1.0, others_share=0.02),
+        block(0, "nginx", cpu_ms=0.1, others_share=0.04),
+    ]
+    assert tables(quiet).endswith("Other programs took 3% [2%-4%] of the proxies' core.")
+    busy = [block(0, "bridge", cpu_ms=1.0, others_share=0.5)]
+    assert "not quiet" in tables(busy)
+
+
 def test_a_written_run_reads_back_as_it_was(tmp_path: Path) -> None:
     blocks = [block(0, "bridge", cpu_ms=1.0), block(0, "nginx", cpu_ms=0.1)]
     path = tmp_path / "results" / "run.json"
