@@ -10,7 +10,14 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter, Histogram, disable_created_metrics
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    start_http_server,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
@@ -120,3 +127,12 @@ def _family(name: str, samples: Iterable[tuple[tuple[str, ...], float]]) -> Gaug
 
 
 FLEET = FleetGauges()
+
+
+def serve(host: str, port: int) -> None:
+    """The page of a scheduler in a process of its own, from a thread, until the process ends. It asks for no
+    token: what may reach it is for the network to say."""
+    registry = CollectorRegistry()
+    for collector in (REGISTRY, FLEET):
+        registry.register(collector)
+    start_http_server(port, host, registry)

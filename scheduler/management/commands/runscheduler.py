@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from scheduler import metrics
 from scheduler.board.make import make_board
 from scheduler.residency.supervise import Fatal
 from scheduler.worker import Worker
@@ -18,6 +20,10 @@ from scheduler.worker import Worker
 class Command(BaseCommand):
     help = "Run a scheduler: it alone loads and evicts. Of two, one takes over in seconds."
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--metrics-port", type=int, help="serve /metrics here; none unless given")
+        parser.add_argument("--metrics-host", default="127.0.0.1", help="address for --metrics-port")
+
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.REDIS_URL:
             raise CommandError(
@@ -25,6 +31,8 @@ class Command(BaseCommand):
                 "board in Redis. Without Redis the scheduler runs inside `serve`.",
                 returncode=2,
             )
+        if options["metrics_port"]:
+            metrics.serve(options["metrics_host"], options["metrics_port"])
         try:
             asyncio.run(run())
         except Fatal as error:
