@@ -92,6 +92,10 @@ class FairLine(Generic[T]):
         insort(self._turns, turn, key=_rank)
         return turn
 
+    def first(self) -> Turn[T]:
+        """The next one's turn. Raises IndexError when nobody waits."""
+        return self._turns[0]
+
     def position(self, turn: Turn[T]) -> int:
         """1 for the next one."""
         return bisect_left(self._turns, turn.rank, key=_rank) + 1

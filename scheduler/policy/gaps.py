@@ -14,35 +14,35 @@ Mixture = tuple[tuple["Gaps", float], ...]  # histograms and weights; 0: its own
 class Gaps:
     """How long it took until the next event, the past forgotten slowly."""
 
-    __slots__ = ("_below", "counts", "total")
+    __slots__ = ("counts", "total")
 
     def __init__(self) -> None:
         self.counts = [0.0] * BINS
         self.total = 0.0
-        self._below: list[float] | None = None  # cumulative counts, made when asked for
 
     def add(self, gap_s: float) -> None:
-        position = int(2 * log2(gap_s)) if gap_s > 1 else 0
-        self.counts[min(position, BINS - 1)] += 1
+        self.counts[min(int(position(gap_s)), BINS - 1)] += 1
         self.total += 1
-        self._below = None
         if self.total >= HALVE_AT:
             self.counts = [c / 2 for c in self.counts]
             self.total /= 2
 
     def within(self, gap_s: float) -> float:
         """How many of the gaps were at most `gap_s` seconds long, interpolated within the bin."""
-        if self._below is None:
-            below, running = [0.0], 0.0
-            for count in self.counts:
-                running += count
-                below.append(running)
-            self._below = below
-        position = 2 * log2(gap_s) if gap_s > 1 else 0.0
-        whole = int(position)
+        return self.below(position(gap_s))
+
+    def below(self, bin_and_share: float) -> float:
+        """How many lie below a position on the axis of bins."""
+        whole = int(bin_and_share)
         if whole >= BINS:
             return self.total
-        return self._below[whole] + (position - whole) * self.counts[whole]
+        counts = self.counts
+        return sum(counts[:whole]) + (bin_and_share - whole) * counts[whole]
+
+
+def position(gap_s: float) -> float:
+    """Where a gap lies on the axis of bins."""
+    return 2 * log2(gap_s) if gap_s > 1 else 0.0
 
 
 def chance(mixture: Mixture, elapsed_s: float, horizon_s: float) -> float:
@@ -50,12 +50,13 @@ def chance(mixture: Mixture, elapsed_s: float, horizon_s: float) -> float:
 
     The first histogram of the mixture counts in full, each other as many gaps as its weight says.
     """
+    start, end = position(elapsed_s), position(elapsed_s + horizon_s)
     now = then = total = 0.0
     for gaps, weight in mixture:
         if gaps.total:
             scale = weight / gaps.total if weight else 1.0
-            now += scale * gaps.within(elapsed_s)
-            then += scale * gaps.within(elapsed_s + horizon_s)
+            now += scale * gaps.below(start)
+            then += scale * gaps.below(end)
             total += scale * gaps.total
     left = total - now
     return (then - now) / left if left > 1e-9 else 0.0

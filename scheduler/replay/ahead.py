@@ -12,7 +12,7 @@ from scheduler.policy.prefetch import Predictor, Proposals
 from scheduler.policy.view import View
 from scheduler.replay.clairvoyant import Clairvoyant
 
-AGAIN_S = 20.0  # chances move with time alone: ask again so long after an arrival
+AGAIN_S = 60.0  # chances move with time alone: ask again so long after an arrival
 QUIET_S = 120.0  # and again every so often, until nobody came for this long
 
 

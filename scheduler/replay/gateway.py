@@ -8,7 +8,6 @@ other.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 
@@ -22,6 +21,7 @@ from scheduler.replay.ahead import AGAIN_S, Ahead
 from scheduler.replay.fleet import Timing
 from scheduler.replay.outcome import Record, Timeline
 from scheduler.replay.trace import Trace
+from scheduler.replay.waiting import Waiting
 
 LOADED, ASK, TICK = -1, -2, -3  # in place of a request's index: what else an event may be
 EWMA = 0.1  # weight of the newest answer in a model's mean service time
@@ -51,7 +51,7 @@ class Gateway:
         self.residents: dict[tuple[str, str], Resident] = {}
         self.here: dict[str, list[Resident]] = {name: [] for name in trace.model_names}
         self.lines: dict[str, Line] = {}
-        self.queues: dict[str, deque[int]] = {name: deque() for name in trace.model_names}
+        self.queues = {name: Waiting() for name in trace.model_names}
         self.service: dict[str, float] = {}
         self.state = State(
             nodes=self.nodes,
@@ -138,7 +138,7 @@ class Gateway:
             self.record.cold[i] = 1
 
     def _join(self, i: int, model: str, at: float, ready: bool) -> None:
-        self.queues[model].append(i)
+        self.queues[model].join(i, self.trace.key_names[self.trace.keys[i]], at)
         line = self.lines.get(model)
         if line is None:
             self.lines[model] = Line(model=model, waiting=1, since=at)
@@ -174,12 +174,12 @@ class Gateway:
         model = resident.model
         queue = self.queues[model]
         while queue and resident.in_flight < resident.profile.slots:
-            i = queue.popleft()
+            i = queue.next(at)
             self.record.waits[i] = at - self.trace.times[i]
             self._seat(i, resident, at)
         if queue:
             line = self.lines[model]
-            line.waiting, line.since = len(queue), self.trace.times[queue[0]]
+            line.waiting, line.since = len(queue), self.trace.times[queue.oldest()]
         else:
             self.lines.pop(model, None)
 
