@@ -16,7 +16,7 @@ from scheduler.policy.state import Node
 from scheduler.replay.outcome import Record, Span, Timeline
 from scheduler.replay.trace import Trace
 
-MOST_SPANS = 2000
+MOST_SPANS = 250
 MOST_REQUESTS = 4000
 WIDTH, NODE_HEIGHT, LEFT, TOP, GAP = 1400, 160, 90, 40, 34
 HATCH = (
@@ -26,32 +26,33 @@ HATCH = (
 )
 
 
-def svg(trace: Trace, record: Record, nodes: list[Node]) -> str:
-    """The picture of a recorded run. The record must have a timeline."""
+def svg(trace: Trace, record: Record, nodes: list[Node], since: float = 0.0) -> str:
+    """The picture of a recorded run from `since` (seconds of the trace). The record must have a timeline."""
     timeline = record.timeline or Timeline()
-    spans, served = timeline.spans[:MOST_SPANS], timeline.served[:MOST_REQUESTS]
-    served = [(i, s) for i, s in served if s < len(spans)]
-    ends = [trace.times[i] + record.waits[i] + record.services[i] for i, _ in served]
-    end = max([*ends, *(s.ready for s in spans), 1.0])
-    start = min((s.load_from for s in spans), default=0.0)
+    numbers = [i for i, span in enumerate(timeline.spans) if span.gone > since]
+    spans = {i: timeline.spans[i] for i in numbers[:MOST_SPANS]}
+    served = [(i, s) for i, s in timeline.served if s in spans and trace.times[i] >= since][:MOST_REQUESTS]
+    start = max(min((s.load_from for s in spans.values()), default=0.0), since)
+    end = max([start + 1.0, *(s.ready for s in spans.values()), *(trace.times[i] for i, _ in served)])
     frame = _Frame(
         start, end, {n.name: k for k, n in enumerate(nodes)}, {n.name: n.vram_bytes for n in nodes}
     )
     sizes = {m: int(gb * GB) for m, gb in zip(trace.model_names, trace.sizes_gb, strict=True)}
-    heights = _stacked(spans, sizes)
-    parts = [*_head(len(nodes), len(timeline.spans) > len(spans)), *frame.axes(nodes)]
-    for span, bottom in zip(spans, heights, strict=True):
-        parts += frame.bar(span, bottom, sizes[span.model], _colour(span.model, trace.model_names))
+    heights = _stacked(spans, sizes, frame.vram)
+    parts = [*_head(len(nodes), len(numbers) > len(spans)), *frame.axes(nodes)]
+    for number, span in spans.items():
+        parts += frame.bar(span, heights[number], sizes[span.model], _colour(span.model, trace.model_names))
     for i, s in served:
         parts.append(frame.request(spans[s], heights[s], trace.times[i], record.waits[i]))
     return "\n".join([*parts, "</svg>"])
 
 
-def _stacked(spans: list[Span], sizes: dict[str, int]) -> list[int]:
-    """The lowest free offset in its node's VRAM for each stay, in bytes: first fit."""
+def _stacked(spans: dict[int, Span], sizes: dict[str, int], vram: dict[str, int]) -> dict[int, int]:
+    """An offset in its node's VRAM for each stay, in bytes: first fit, else at the top."""
     placed: list[tuple[Span, int]] = []
-    offsets = []
-    for span in spans:
+    offsets: dict[int, int] = {}
+    for number, span in spans.items():
+        size = sizes[span.model]
         beside = sorted(
             (low, low + sizes[other.model])
             for other, low in placed[-64:]
@@ -59,17 +60,17 @@ def _stacked(spans: list[Span], sizes: dict[str, int]) -> list[int]:
         )
         bottom = 0
         for low, high in beside:
-            if bottom + sizes[span.model] <= low:
+            if bottom + size <= low:
                 break
             bottom = max(bottom, high)
-        placed.append((span, bottom))
-        offsets.append(bottom)
+        offsets[number] = max(min(bottom, vram[span.node] - size), 0)
+        placed.append((span, offsets[number]))
     return offsets
 
 
 def _head(nodes: int, cut: bool) -> Iterable[str]:
     height = TOP + nodes * (NODE_HEIGHT + GAP) + 20
-    note = " (the first part; the trace is longer)" if cut else ""
+    note = " (a part of the trace)" if cut else ""
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + LEFT + 20} {height}" '
         'font-family="sans-serif" font-size="11">'
@@ -121,7 +122,7 @@ class _Frame:
         yield f'<rect x="{load:.1f}" width="{ready - load:.1f}" {tall} fill="url(#load)"/>'
         yield (
             f'<rect x="{ready:.1f}" width="{max(gone - ready, 0.5):.1f}" {tall} '
-            f'fill="{colour}" stroke="#444" stroke-width="0.5"{dashes}>{title}</rect>'
+            f'fill="{colour}" fill-opacity="0.85" stroke="#444" stroke-width="0.5"{dashes}>{title}</rect>'
         )
         if gone - ready > 7 * len(span.model):
             yield f'<text x="{ready + 3:.1f}" y="{top + min(height, 14) - 2:.1f}">{escape(span.model)}</text>'

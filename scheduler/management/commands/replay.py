@@ -38,6 +38,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--picture", type=Path, help="write an SVG timeline of the last policy's residents"
         )
+        parser.add_argument(
+            "--picture-from", type=float, default=0.0, help="seconds at which the picture begins"
+        )
         parser.add_argument("--save", type=Path, help="write the (generated) trace as CSV and stop")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -63,7 +66,8 @@ class Command(BaseCommand):
                 outcomes.append(outcome)
                 step(name)
         if options["picture"] and record is not None:
-            options["picture"].write_text(picture.svg(trace, record, setting.nodes()), encoding="utf-8")
+            drawn = picture.svg(trace, record, setting.nodes(), options["picture_from"])
+            options["picture"].write_text(drawn, encoding="utf-8")
         if options["json"]:
             objects = [o.as_json() for o in outcomes]
             self.stdout.write(json.dumps(objects[0] if len(objects) == 1 else {"policies": objects}))
