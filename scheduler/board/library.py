@@ -1,7 +1,7 @@
 """The Lua library of the Redis board (functions need Redis 7 or Valkey).
 
 A function library is compiled once and kept with the data, on replicas too; a script sent by EVALSHA would
-make all of its shared parts anew on each call, which cost more than the step itself. The name carries the
+make all of its shared parts anew on each call, about a third of what an admission cost. The name carries the
 library's own hash, so that two versions of the bridge can run beside each other during an upgrade.
 """
 

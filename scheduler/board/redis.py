@@ -11,6 +11,7 @@ through one conveyor in order, so what is remembered here and what Redis is told
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 import uuid
@@ -207,12 +208,8 @@ class RedisBoard:
         self, residents: Sequence[Resident], *, loadable: Mapping[str, float | None], epoch: int
     ) -> None:
         """See Board."""
-        said = {
-            "epoch": epoch,
-            "residents": [wire.resident_values(each) for each in residents],
-            "loadable": {model: "" if seconds is None else seconds for model, seconds in loadable.items()},
-        }
-        newer = await self._run("publish", wire.encode(said))
+        said = wire.publication(residents, loadable)
+        newer = await self._run("publish", str(epoch), said, hashlib.sha256(said.encode()).hexdigest())
         if newer:
             raise StaleLeader(f"Epoch {epoch} publishes, but epoch {int(newer)} leads since.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -89,6 +89,19 @@ def resident_values(resident: Resident) -> Values:
         "bytes": resident.bytes,
         "options": json.dumps(dict(resident.options), sort_keys=True),
     }
+
+
+def publication(residents: Sequence[Resident], loadable: Mapping[str, float | None]) -> str:
+    """The same text for the same residents, in whatever order they come."""
+    ordered = sorted(residents, key=lambda each: (each.model, each.node))
+    return json.dumps(
+        {
+            "residents": [resident_values(each) for each in ordered],
+            "loadable": {model: "" if seconds is None else seconds for model, seconds in loadable.items()},
+        },
+        sort_keys=True,
+        separators=(",", ":"),
+    )
 
 
 def resident_of(model: str, node: str, values: Values) -> Resident:

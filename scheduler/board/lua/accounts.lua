@@ -66,9 +66,11 @@ end
 local function write_windows(key, windows)
   local r, t = windows.requests, windows.tokens
   local name = P .. 'window:' .. key
-  redis.call('HSET', name, 'rm', r.minute, 'rc', r.current, 'rp', r.previous,
+  local new = redis.call('HSET', name, 'rm', r.minute, 'rc', r.current, 'rp', r.previous,
     'tm', t.minute, 'tc', t.current, 'tp', t.previous)
-  redis.call('PEXPIRE', name, WINDOW_MS)
+  if new > 0 or r.current == 1 then -- once a minute is enough
+    redis.call('PEXPIRE', name, WINDOW_MS)
+  end
 end
 
 local function budget_key(key, budget)
@@ -136,8 +138,9 @@ local function reserve(t)
   redis.call('HINCRBY', P .. 'parallel', t.key, 1)
   for _, budget in ipairs(t.budgets) do
     local name = budget_key(t.key, budget)
-    redis.call('HINCRBY', name, 'reserved', t.tokens)
-    keep_budget(name, budget.ends_in)
+    if redis.call('HINCRBY', name, 'reserved', t.tokens) == t.tokens then -- nothing else runs on it
+      keep_budget(name, budget.ends_in)
+    end
   end
 end
 
@@ -157,8 +160,9 @@ local function settle_charge(t, tokens)
   end
   for _, budget in ipairs(t.budgets) do
     local name = budget_key(t.key, budget)
-    redis.call('HINCRBY', name, 'reserved', 0 - t.tokens) -- -0 is no integer to Redis
-    if tokens > 0 then
+    if redis.call('HINCRBY', name, 'reserved', 0 - t.tokens) < 0 then -- (-0 is no integer to Redis)
+      redis.call('DEL', name) -- its period was over long before this ticket, and it had expired
+    elseif tokens > 0 then
       redis.call('HINCRBY', name, 'used', tokens)
     end
   end

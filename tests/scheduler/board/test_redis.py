@@ -152,6 +152,19 @@ async def test_what_ended_leaves_nothing_in_redis(own_redis: RedisServer) -> Non
     await board.aclose()
 
 
+async def test_models_that_nobody_holds_leave_nothing_behind(own_redis: RedisServer) -> None:
+    board = RedisBoard(own_redis.url)
+    await board.lead("scheduler-1")
+    for number in range(20):
+        asked = ticket(model=f"typo-{number}", deadline=FAR)
+        await waiting(board, asked)
+        await board.settle(asked.id, None)
+    await publish(board)
+    assert b"typo" not in own_redis.say("HKEYS", "ollama_bridge:{board}:drains")
+    assert b"typo" not in own_redis.say("KEYS", "*")
+    await board.aclose()
+
+
 async def test_a_holder_that_would_break_the_names_of_places_is_refused(redis_boards: MakeBoard) -> None:
     with pytest.raises(ValueError, match="may not contain"):
         await redis_boards().admit(ticket(holder="a|b"))
