@@ -80,6 +80,11 @@ class Connection(asyncio.Protocol):
 
         Silence while the node does not take the body counts against `first_byte_timeout_s` too.
         """
+        if not self.usable:
+            # The node closed it after accepting it, before this task had its turn: no event would come.
+            raise NodeClosed(
+                self.origin, Phase.REQUEST, "the connection was lost before the request was sent"
+            )
         self._reply = reply = Reply(self, idle_timeout_s)
         self._parser.expect(reply, request.method)
         self._allow(first_byte_timeout_s)

@@ -14,7 +14,7 @@ class Deadline:
     than the chunk. A timer that fires too early just sets itself to the deadline of that moment.
     """
 
-    __slots__ = ("_armed_for", "_loop", "_passed", "_timer", "_when")
+    __slots__ = ("_armed_for", "_closed", "_loop", "_passed", "_timer", "_when")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, passed: Callable[[], None]) -> None:
         self._loop = loop
@@ -22,10 +22,11 @@ class Deadline:
         self._when = inf
         self._armed_for = inf
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def set(self, seconds: float | None) -> None:
-        """Let it pass `seconds` from now; None for never."""
-        if seconds is None:
+        """Let it pass `seconds` from now; None for never. A closed one stays so."""
+        if seconds is None or self._closed:
             self._when = inf
             return
         self._when = when = self._loop.time() + seconds
@@ -34,6 +35,7 @@ class Deadline:
 
     def close(self) -> None:
         """Never call `passed` again."""
+        self._closed = True
         self._when = inf
         self._armed_for = inf
         if self._timer is not None:

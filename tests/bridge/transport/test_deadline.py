@@ -91,6 +91,7 @@ def test_a_closed_one_never_passes_and_leaves_no_timer() -> None:
     loop, deadline, passed = make()
     deadline.set(5)
     deadline.close()
+    deadline.set(1)
     loop.advance(10)
     assert passed == []
     assert all(timer.cancelled for _, timer in loop.timers)

@@ -17,6 +17,7 @@ from bridge.transport import (
     Origin,
     Phase,
 )
+from bridge.transport.request import encode_request
 from tests.bridge.transport.conftest import Serve
 from tests.bridge.transport.socket_node import CHUNKED_HEAD, NodeSide, chunk, eventually, replying, sized
 from tests.bridge.transport.test_parser import MALFORMED, WHOLE
@@ -62,6 +63,34 @@ async def test_a_connection_that_does_not_come_about_times_out(serve: Serve) -> 
     assert caught.value.phase is Phase.CONNECT
     assert transport.connections().open == 0
     await eventually(lambda: node.open == 0)
+
+
+@pytest.mark.parametrize("reset", [True, False])
+async def test_a_node_that_closes_what_it_accepts_is_noticed_at_once(
+    reset: bool, serve: Serve, transport: NodeTransport
+) -> None:
+    async def handler(side: NodeSide) -> None:
+        if reset:
+            side.reset()
+
+    node = await serve(handler)
+    async with asyncio.timeout(20):
+        for _ in range(100):
+            with pytest.raises((NodeClosed, NodeUnreachable)):
+                await exchange(transport, node.origin)
+    assert transport.connections().open == 0
+
+
+async def test_a_connection_lost_before_its_first_request_is_an_error(
+    serve: Serve, transport: NodeTransport
+) -> None:
+    node = await serve(silent)
+    connection = await transport._connect(node.origin)
+    connection.abandon("the node closed the connection")
+    await eventually(lambda: node.open == 0)  # so that the loop has told the connection of its end
+    with pytest.raises(NodeClosed, match="before the request") as caught:
+        await connection.exchange(encode_request(node.origin, b"GET", b"/", [], b""), 60, None)
+    assert caught.value.phase is Phase.REQUEST
 
 
 async def test_a_node_that_never_answers_times_out(serve: Serve, transport: NodeTransport) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.transport.parser import Malformed, ReplyParser
 from bridge.transport.reply import Reply
@@ -207,3 +209,40 @@ def test_a_long_body_in_small_chunks_is_not_taken_for_a_long_head() -> None:
     for _ in range(MAX_HEAD):
         parser.feed(chunk(b"ab"))
     assert sink.buffered == 2 * MAX_HEAD
+
+
+PIECES = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"Content-Length: 3\r\n",
+        b"\r\n",
+        b"3\r\nabc\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"0\r\n\r\n",
+        b"abc",
+        b"Connection: close\r\n",
+        b"\0",
+        b"\xff",
+    ]
+)
+
+
+@given(st.lists(PIECES | st.binary(max_size=20), max_size=12), st.integers(1, 7))
+def test_any_bytes_are_a_reply_or_malformed_and_no_more_comes_out_than_went_in(
+    pieces: list[bytes], step: int
+) -> None:
+    raw = b"".join(pieces)
+    parser, sink = ReplyParser(MAX_HEAD), Sink()
+    parser.expect(sink, b"POST")
+    try:
+        for place in range(0, len(raw), step):
+            parser.feed(raw[place : place + step])
+            if parser.complete:
+                break
+        parser.feed_eof()
+    except Malformed:
+        assert not parser.complete
+    assert len(sink.body) <= len(raw)
+    assert sink.ended is parser.complete
+    assert sink.started or not sink.body
