@@ -22,7 +22,7 @@ NAME_ORDERS = 5  # draws of the order of file names, for Ollama's choice of vict
 # Sizes in a trace are exact, so nothing is kept free for what a formula may miss.
 EXACT = Config(margin=0.0, margin_floor=0.0, runner_bytes=0, fit_bytes=0, beside=1.0)
 ON_DEMAND = replace(EXACT, prefetch="off")
-LRU = replace(ON_DEMAND, eviction="order", line_bound_s=0.0, min_residency_s=0.0)
+LRU = replace(ON_DEMAND, eviction="order", line_bound_s=0.0, min_residency_s=0.0, quantum_loads=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ POLICIES: dict[str, tuple[Run, str]] = {
     "bridge-reactive": (lambda s: _bridge(s, prefetch=False), "the bridge without prefetch"),
     "bridge": (_bridge, "the bridge"),
     "fcfs": (
-        lambda s: [_gateway(s, replace(ON_DEMAND, line_bound_s=0.0, replica_factor=1e9))],
+        lambda s: [_gateway(s, replace(LRU, eviction="regret", replica_factor=1e9))],
         "first come, first served: whoever waits longest has what is busy drained at once; no replicas",
     ),
     "belady": (_belady, "evicts what is needed latest, loads on demand; knows the future"),

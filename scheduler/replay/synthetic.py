@@ -8,6 +8,7 @@ from random import Random
 from scheduler.replay.trace import Trace, in_order
 
 SIZES_GB = (2.5, 5.5, 6.5, 10.5, 14.0, 21.0)  # Q4 files of 3, 8, 9, 14, 20 and 32 billion weights
+COMMON = (0, 3, 3, 2, 2, 1)  # small models are the more common ones
 SPREAD = 0.6  # of the logarithm of think times
 
 
@@ -28,7 +29,7 @@ def switching(seed: int, requests: int = 12_000) -> Trace:
 def pipelines(seed: int, apps: int = 10, hours: float = 48.0, models: int = 14) -> Trace:
     """Interleaved workflows: each app runs a fixed pipeline of two to four models a few times, then rests."""
     random = Random(seed)  # noqa: S311
-    sizes = [random.choice(SIZES_GB[1:]) for _ in range(models)]
+    sizes = random.choices(SIZES_GB, COMMON, k=models)
     trace = _empty([f"p{i:02d}" for i in range(models)], sizes, [f"app{i}" for i in range(apps)])
     for app in range(apps):
         steps = [random.randrange(models) for _ in range(random.randint(2, 4))]

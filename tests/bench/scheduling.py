@@ -146,9 +146,16 @@ def saturated(bench: Bench) -> Iterator[Verdict]:
 
 def capacity(bench: Bench, workload: str, nodes: str) -> float:
     """The largest speed, in steps of a fifth, at which Ollama's p99 wait is at most 600 s."""
-    speed = 64.0
-    while bench.run(Case(workload, nodes, round(speed, 3)), "ollama").wait_p99_s > 600 and speed > 0.05:
-        speed /= 1.2
+
+    def carries(speed: float) -> bool:
+        setting = bench.setting(Case(workload, nodes, speed))
+        return policies.run("ollama", setting)[0].wait_p99_s <= 600
+
+    speed = 0.5
+    while carries(speed * 2):
+        speed *= 2
+    while carries(speed * 1.2):
+        speed *= 1.2
     return speed
 
 
