@@ -22,10 +22,9 @@ async def arm_faults(sim: Simulator, exchange: Exchange) -> None:
     """One fault or a list of them."""
     try:
         body = orjson.loads(await exchange.body())
-        faults = [fault_of(fields) for fields in (body if isinstance(body, list) else [body])]
+        sim.board.arm([fault_of(fields) for fields in (body if isinstance(body, list) else [body])])
     except (orjson.JSONDecodeError, BadFault, AttributeError, TypeError) as error:
         raise BadRequest(400, f"no faults were armed: {error}") from None
-    sim.board.arm(faults)
     await list_faults(sim, exchange)
 
 

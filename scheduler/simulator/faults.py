@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ KINDS: dict[str, str] = {
     "runner_crash": "the runner dies after `after` chunks; the next request reloads the model",
     "death": "the whole process exits after `after` chunks",
 }
+_MOST_ARMED = 1000
 _DEFAULT_VALUES = {"slow_load": 10.0, "slow_drip": 1.0, "latency": 1.0, "huge_line": 9e6}
 # Those that act on the bytes of one answer; the first armed one that matches is taken.
 STREAM_KINDS = (
@@ -109,7 +110,10 @@ class Switchboard:
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self.faults = list(faults)
 
-    def arm(self, faults: Iterable[Fault]) -> None:
+    def arm(self, faults: Sequence[Fault]) -> None:
+        """Add faults. Raises BadFault when there would be too many."""
+        if len(self.faults) + len(faults) > _MOST_ARMED:
+            raise BadFault(f"more than {_MOST_ARMED} faults cannot be armed; clear some first")
         self.faults.extend(faults)
 
     def clear(self) -> None:

@@ -16,6 +16,7 @@ from scheduler.simulator.simulator import Simulator
 
 Progress = dict[str, Any]
 _STEPS = 5  # progress lines of one download
+_MOST_BLOBS = 1000  # uploads that are remembered
 _DIGEST = re.compile(r"sha256[:-][0-9a-f]{64}")
 
 
@@ -154,6 +155,8 @@ async def create_blob(sim: Simulator, exchange: Exchange) -> None:
         raise BadRequest(400, f'digest mismatch, expected "{digest}", got "{found}"')
     known = digest in sim.blobs
     sim.blobs[digest] = len(data)
+    if len(sim.blobs) > _MOST_BLOBS:
+        del sim.blobs[next(iter(sim.blobs))]
     await exchange.empty(200 if known else 201)
 
 

@@ -221,6 +221,7 @@ def test_embedding_requests_meet_faults_too(shared_node: SharedNode) -> None:
         ([{"kind": "hang", "count": "x"}], "whole numbers"),
         ("hang", "no faults were armed"),
         ([1], "no faults were armed"),
+        ([{"kind": "hang"}] * 1001, "more than 1000 faults"),
     ],
 )
 def test_a_fault_that_cannot_be_read_is_refused(node: NodeProcess, given: object, complaint: str) -> None:
