@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from scheduler.simulator.answer import Answer, limited
 from scheduler.simulator.errors import BUSY, RUNNER_STOPPED, RUNTIME_OOM
 from scheduler.simulator.events import Answered, Refused, Request, Segment, Started
-from scheduler.simulator.exchange import JSON, Exchange
+from scheduler.simulator.exchange import JSON, PLAIN_JSON, Exchange
 from scheduler.simulator.faults import STREAM_KINDS, Fault
 from scheduler.simulator.framing import Framing, Outcome
 from scheduler.simulator.simulator import Simulator
@@ -44,9 +44,9 @@ async def serve(sim: Simulator, exchange: Exchange, job: Job) -> None:
             exchange.watch()
             reply = await sim.driver.reply(job.request.id)
         if isinstance(reply, Refused):
-            await exchange.respond(reply.status, JSON, job.framing.error(reply.status, reply.error))
+            await _refuse(exchange, job, reply.status, reply.error, late=reply.status == 400)
         elif isinstance(reply, Answered):
-            await exchange.respond(200, JSON, job.framing.answered(reply.reason))
+            await exchange.respond(200, job.framing.json_type, job.framing.answered(reply.reason))
         else:
             await _Performance(sim, exchange, job, reply).play()
     finally:
@@ -54,9 +54,16 @@ async def serve(sim: Simulator, exchange: Exchange, job: Job) -> None:
         exchange.unwatch()
 
 
+async def _refuse(exchange: Exchange, job: Job, status: int, text: str, *, late: bool) -> None:
+    """`late` errors come from the runner: a stream's headers are chosen by then."""
+    late = late and job.framing.stream
+    body = job.framing.error(status, text)
+    await exchange.respond(status, PLAIN_JSON if late else job.framing.json_type, body, chunked=late)
+
+
 async def _refused_by_fault(sim: Simulator, exchange: Exchange, job: Job) -> bool:
     if sim.board.take(("busy_503",), job.request.model):
-        await exchange.respond(503, JSON, job.framing.error(503, BUSY))
+        await _refuse(exchange, job, 503, BUSY, late=False)
         return True
     if late := sim.board.take(("latency",), job.request.model):
         exchange.watch()
@@ -64,9 +71,11 @@ async def _refused_by_fault(sim: Simulator, exchange: Exchange, job: Job) -> boo
     return False
 
 
-def _limit(job: Job, num_ctx: int) -> int:
-    """The most tokens: 10 contexts at all times, which is also what 0 means."""
-    cap = 10 * num_ctx
+def _limit(job: Job, started: Started) -> int:
+    """The most tokens: 10 contexts, which is also what 0 means; without shift what room the context has."""
+    cap = 10 * started.num_ctx
+    if job.request.shift is False:
+        cap = max(1, started.num_ctx - started.prompt_tokens)
     return min(job.num_predict, cap) if job.num_predict > 0 else cap
 
 
@@ -78,7 +87,7 @@ class _Performance:
         self.exchange = exchange
         self.job = job
         self.started = started
-        self.answer = limited(job.answer, _limit(job, started.num_ctx), job.stops)
+        self.answer = limited(job.answer, _limit(job, started), job.stops)
         self.fault: Fault | None = None
         self.token_s = started.token_s
         if sim.board.faults:
@@ -122,7 +131,8 @@ class _Performance:
             await self.sim.driver.sleep(self.token_s * self.answer.tokens)
         if self.fault is not None:
             await self._go_wrong(self.fault)
-        await self.exchange.respond(200, JSON, self.job.framing.whole(self._finish()))
+        framing = self.job.framing
+        await self.exchange.respond(200, framing.json_type, framing.whole(self._finish()))
 
     def _pieces(self) -> list[tuple[str, bool]]:
         return [
@@ -151,6 +161,7 @@ class _Performance:
             started=self.started,
             arrived_at=self.job.arrived_at,
             ended_at=driver.now(),
+            prompt_tokens=self.job.request.prompt_tokens,
             generation=self.sim.generation,
         )
 
@@ -203,4 +214,4 @@ class _Performance:
             await self._write(self.job.framing.failed(text))
             await self.exchange.end()
         else:
-            await self.exchange.respond(500, JSON, self.job.framing.error(500, text))
+            await _refuse(self.exchange, self.job, 500, text, late=True)

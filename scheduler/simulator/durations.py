@@ -35,6 +35,8 @@ def parse_duration(text: str) -> float:
 def _complaint(text: str, rest: str) -> str:
     if re.fullmatch(r"\d+\.?\d*|\.\d+", rest):
         return f'time: missing unit in duration "{text}"'
+    if unit := re.match(r"(?:\d+\.?\d*|\.\d+)([^\d.]+)", rest):
+        return f'time: unknown unit "{unit[1]}" in duration "{text}"'
     return f'time: invalid duration "{text}"'
 
 

@@ -14,7 +14,7 @@ from scheduler.simulator.events import Kind, Refused, Request, Segment, Started
 from scheduler.simulator.exchange import Exchange
 from scheduler.simulator.faults import Fault
 from scheduler.simulator.installed import InstalledModel
-from scheduler.simulator.native import read_keep_alive, read_options
+from scheduler.simulator.reading import read_keep_alive, read_options
 from scheduler.simulator.simulator import Simulator
 
 _EXTRA_TOKENS = 2  # begin and end of each input

@@ -15,6 +15,7 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 JSON = b"application/json; charset=utf-8"
+PLAIN_JSON = b"application/json"
 NDJSON = b"application/x-ndjson"
 TEXT = b"text/plain; charset=utf-8"
 SSE = b"text/event-stream"
@@ -32,7 +33,7 @@ def go_json(value: object) -> bytes:
 class Exchange:
     """Reads the request's body and writes the response; knows when the client has left."""
 
-    __slots__ = ("_receive", "_send", "_watcher", "gone", "head", "headers", "path", "started")
+    __slots__ = ("_receive", "_send", "_watcher", "extra", "gone", "head", "headers", "path", "started")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
@@ -41,6 +42,7 @@ class Exchange:
         self.path: str = scope["path"]
         self.head: bool = scope["method"] == "HEAD"
         self.headers: Headers = scope["headers"]
+        self.extra: Headers = []  # of every response
         self.gone = False
         self.started = False
 
@@ -74,9 +76,9 @@ class Exchange:
         if handler is not None:
             handler.cancel()
 
-    async def start(self, status: int, content_type: bytes, extra: Headers | None = None) -> None:
+    async def start(self, status: int, content_type: bytes) -> None:
         self.started = True
-        headers = [(b"content-type", content_type), *(extra or ())]
+        headers = [(b"content-type", content_type), *self.extra]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes) -> None:
@@ -86,11 +88,19 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": b""})
 
     async def respond(
-        self, status: int, content_type: bytes, data: bytes, extra: Headers | None = None
+        self,
+        status: int,
+        content_type: bytes,
+        data: bytes,
+        extra: Headers | None = None,
+        *,
+        chunked: bool = False,
     ) -> None:
-        """A whole response in one piece."""
-        headers = [(b"content-type", content_type), *(extra or ())] if content_type else list(extra or ())
-        if len(data) <= _UNSIZED or self.head:
+        """A whole response in one piece; `chunked` leaves its length unsaid."""
+        headers = [*self.extra, *(extra or ())]
+        if content_type:
+            headers.append((b"content-type", content_type))
+        if (len(data) <= _UNSIZED or self.head) and not chunked:
             headers.append((b"content-length", b"%d" % len(data)))
         self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from scheduler.simulator.answer import Answer, logprobs_of
 from scheduler.simulator.durations import stamp, stamp_now
 from scheduler.simulator.events import Started
-from scheduler.simulator.exchange import NDJSON, go_json
+from scheduler.simulator.exchange import JSON, NDJSON, go_json
 from scheduler.simulator.generation import Generation
 
 
@@ -22,12 +22,13 @@ class Outcome:
     started: Started
     arrived_at: float
     ended_at: float
+    prompt_tokens: int  # of the whole prompt, before truncation
     generation: Generation
 
     def metrics(self) -> dict[str, int]:
         """Counts and integer nanoseconds, zeros left out, as on the last line."""
         started, tokens = self.started, self.answer.tokens
-        eval_s = max(0.0, self.ended_at - started.at - started.prefill_s)
+        eval_s = max(1e-9, self.ended_at - started.at - started.prefill_s)
         cached = started.cached_tokens
         counted = self.generation.counts_cached_prompt
         fields = {
@@ -37,7 +38,7 @@ class Outcome:
             "prompt_eval_cached_count": cached if self.generation.cached_count else 0,
             "prompt_eval_duration": _nanoseconds(started.prefill_s),
             "eval_count": tokens,
-            "eval_duration": _nanoseconds(eval_s),
+            "eval_duration": _nanoseconds(eval_s) if tokens > 1 else 0,  # it runs from the first token
         }
         return {name: value for name, value in fields.items() if value}
 
@@ -50,7 +51,8 @@ class Framing(Protocol):
     """One dialect of answering; every method returns bytes for the wire."""
 
     stream: bool
-    stream_type: bytes
+    stream_type: bytes  # content types
+    json_type: bytes
 
     def piece(self, text: str, *, thinking: bool) -> bytes:
         """A chunk of one token."""
@@ -78,11 +80,13 @@ class NativeFraming:
     """What both native routes share. `top_logprobs` None is no log probabilities."""
 
     stream_type = NDJSON
+    json_type = JSON
 
     def __init__(self, model: str, *, stream: bool, top_logprobs: int | None = None) -> None:
         self.model = model
         self.stream = stream
         self.top_logprobs = top_logprobs
+        self.rendered: str | None = None  # the prompt, when `_debug_render_only` asks for it
         self._head = b'{"model":' + go_json(model) + b',"created_at":"'
 
     def failed(self, text: str) -> bytes:
@@ -98,6 +102,10 @@ class NativeFraming:
         if self.top_logprobs is None:
             return {}
         return {"logprobs": [entry for piece in pieces for entry in logprobs_of(piece, self.top_logprobs)]}
+
+    def _rendered(self, said: Mapping[str, Any]) -> bytes:
+        debug = {"rendered_template": self.rendered}
+        return go_json({**self._envelope(), **said, "done": False, "_debug_info": debug})
 
     def _envelope(self) -> dict[str, Any]:
         return {"model": self.model, "created_at": stamp(time.time_ns())}
@@ -138,6 +146,8 @@ class ChatFraming(NativeFraming):
         return self._final(message, outcome, self._logprobs([*answer.thinking, *answer.content]))
 
     def answered(self, reason: str) -> bytes:
+        if self.rendered is not None:
+            return self._rendered({"message": {"role": "", "content": ""}})
         message = {"role": "assistant", "content": ""}
         return go_json({**self._envelope(), "message": message, "done": True, "done_reason": reason})
 
@@ -176,12 +186,14 @@ class GenerateFraming(NativeFraming):
         return self._final(said, outcome, self._logprobs([*answer.thinking, *answer.content]))
 
     def answered(self, reason: str) -> bytes:
+        if self.rendered is not None:
+            return self._rendered({"response": ""})
         return go_json({**self._envelope(), "response": "", "done": True, "done_reason": reason})
 
     def _final(self, said: Mapping[str, Any], outcome: Outcome, extra: Mapping[str, Any]) -> bytes:
         end: dict[str, Any] = {**said, "done": True, "done_reason": outcome.answer.reason}
         if self.with_context:
-            end["context"] = _token_ids(outcome.started.prompt_tokens + outcome.answer.tokens)
+            end["context"] = _token_ids(outcome.prompt_tokens + outcome.answer.tokens)
         return go_json({**self._envelope(), **end, **outcome.metrics(), **extra})
 
 

@@ -98,7 +98,8 @@ def _resident(sim: Simulator, runner: Runner, expires_at: float) -> dict[str, An
 async def show(sim: Simulator, exchange: Exchange) -> None:
     body = decode(await exchange.body(), "ShowRequest")
     asked = body.get("model") or body.get("name") or ""
-    name = sim.local_name(asked, BadRequest(400, "model is required"))
+    missing = BadRequest(400, "model is required")
+    name = sim.local_name(asked, missing, "remote model details are unavailable")
     model = sim.find(name)
     if model is None:
         raise BadRequest(404, not_found(name))
@@ -156,7 +157,15 @@ def model_info(model: InstalledModel, *, verbose: bool) -> dict[str, Any]:
         f"{arch}.embedding_length": shape.embedding,
         f"{arch}.feed_forward_length": shape.feed_forward,
         f"{arch}.vocab_size": shape.vocabulary,
+        f"{arch}.attention.layer_norm_rms_epsilon": 1e-05,
+        f"{arch}.rope.dimension_count": shape.head_length,
+        f"{arch}.rope.freq_base": 500000,
+        "tokenizer.ggml.bos_token_id": 128000,
+        "tokenizer.ggml.eos_token_id": 128009,
+        "tokenizer.ggml.merges": ["w o", "wo r"] if verbose else None,
         "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "llama-bpe",
+        "tokenizer.ggml.token_type": [1, 1, 1] if verbose else None,
         "tokenizer.ggml.tokens": ["<s>", "</s>", "word"] if verbose else None,
     }
     if shape.window:
@@ -174,7 +183,15 @@ def _array(value: int | tuple[int, ...], *, verbose: bool) -> int | list[int] | 
 
 def _tensors(model: InstalledModel) -> list[dict[str, Any]]:
     shape = model.shape
-    return [
+    kv_width = max(shape.kv_heads_per_layer) * shape.head_length
+    tensors: list[dict[str, Any]] = [
         {"name": "token_embd.weight", "type": "Q4_K", "shape": [shape.embedding, shape.vocabulary]},
         {"name": "output_norm.weight", "type": "F32", "shape": [shape.embedding]},
     ]
+    for block in range(shape.blocks):
+        widths = {"attn_q": shape.heads * shape.head_length, "attn_k": kv_width, "ffn_up": shape.feed_forward}
+        tensors += [
+            {"name": f"blk.{block}.{part}.weight", "type": "Q4_K", "shape": [shape.embedding, width]}
+            for part, width in widths.items()
+        ]
+    return tensors

@@ -260,9 +260,12 @@ class Node:
         """Tokens read after truncation: whole messages go first, then the middle of what is left."""
         if request.prompt_tokens <= context:
             return request.prompt_tokens
-        if request.kind is Kind.EMBED or not self.config.generation.llama_server:
+        if request.kind is Kind.EMBED:
             return context
-        return kept_tokens(request.prompt, context) or context - max((context - NUM_KEEP) // 2, 1)
+        half = context - max((context - NUM_KEEP) // 2, 1)
+        return kept_tokens(request.prompt, context) or (
+            half if self.config.generation.llama_server else context
+        )
 
     def _started(self, ticket: Ticket, runner: Runner, tokens: int, cached: int) -> Started:
         slowness, config = runner.slowness(self.config.cpu_slowdown), self.config

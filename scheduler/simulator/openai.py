@@ -13,10 +13,13 @@ from scheduler.simulator.completion import Job, serve
 from scheduler.simulator.decode import BadRequest, Body, decode
 from scheduler.simulator.errors import not_found
 from scheduler.simulator.events import Request
-from scheduler.simulator.exchange import SSE, Exchange, go_json
+from scheduler.simulator.exchange import PLAIN_JSON, SSE, Exchange, go_json
 from scheduler.simulator.framing import Outcome, tool_calls
-from scheduler.simulator.native import chat_prompt, last_text, plan, require, require_capabilities
-from scheduler.simulator.simulator import Simulator
+from scheduler.simulator.installed import InstalledModel
+from scheduler.simulator.native import plan
+from scheduler.simulator.prompts import chat_prompt, last_text
+from scheduler.simulator.reading import require, require_capabilities
+from scheduler.simulator.simulator import CloudRefusal, Simulator
 
 _IDS = 999  # Ollama draws its ids from so few that they are not unique
 _TYPES = {400: "invalid_request_error", 404: "not_found_error"}
@@ -30,17 +33,20 @@ def error_body(status: int, text: str) -> bytes:
 async def chat_completions(sim: Simulator, exchange: Exchange) -> None:
     arrived_at = sim.driver.now()
     body = decode(await exchange.body(), "ChatCompletionRequest")
-    name = sim.local_name(body.get("model", ""), BadRequest(400, "model is required"))
     if not body.get("messages"):
         raise BadRequest(400, "[] is too short - 'messages'")
-    model = require(sim, name)
-    require_capabilities(model, ("completion",), f'"{body["model"]}" does not support chat')
     messages = [_native_message(message) for message in body["messages"]]
+    try:
+        model = _model_for(sim, body)
+    except BadRequest as refusal:
+        raise (
+            refusal if isinstance(refusal, CloudRefusal) else Relayed(refusal.status, refusal.text)
+        ) from None
     think = "thinking" in model.capabilities and body.get("reasoning_effort") != "none"
     request = Request(
         id=sim.driver.new_id(),
         model=model.name,
-        prompt=chat_prompt(model, messages, body.get("tools"), think),
+        prompt=chat_prompt(sim, model, messages, body.get("tools"), think),
     )
     num_predict = body.get("max_tokens", -1)  # max_completion_tokens is ignored, as by Ollama
     native = {"tools": body.get("tools", ()), "format": _format(body)}
@@ -55,6 +61,19 @@ async def chat_completions(sim: Simulator, exchange: Exchange) -> None:
         arrived_at=arrived_at,
     )
     await serve(sim, exchange, job)
+
+
+class Relayed(BadRequest):
+    """An error of the native handler, passed on by the layer that speaks OpenAI: it has no charset."""
+
+    content_type = PLAIN_JSON
+
+
+def _model_for(sim: Simulator, body: Body) -> InstalledModel:
+    name = sim.local_name(body.get("model", ""), BadRequest(400, "model is required"))
+    model = require(sim, name)
+    require_capabilities(model, ("completion",), f'"{body["model"]}" does not support chat')
+    return model
 
 
 def _native_message(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,6 +94,7 @@ class ChatCompletionFraming:
     """SSE chunks of /v1/chat/completions. An error in mid-stream is lost, as with Ollama."""
 
     stream_type = SSE
+    json_type = PLAIN_JSON
 
     def __init__(self, body: Body, number: int) -> None:
         self.stream: bool = bool(body.get("stream"))
@@ -169,14 +189,14 @@ def _calls(calls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 async def models(sim: Simulator, exchange: Exchange) -> None:
     entries = [_model(name) for name in sim.node.models]
-    await exchange.json({"object": "list", "data": entries or None})
+    await exchange.respond(200, PLAIN_JSON, go_json({"object": "list", "data": entries or None}))
 
 
 async def model(sim: Simulator, exchange: Exchange) -> None:
     name = exchange.path.removeprefix("/v1/models/")
     if sim.find(name) is None:
-        raise BadRequest(404, not_found(name))
-    await exchange.json(_model(name))
+        raise Relayed(404, not_found(name))
+    await exchange.respond(200, PLAIN_JSON, go_json(_model(name)))
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
-from urllib.parse import urlsplit
 
 from scheduler.simulator import control, embedding, listing, native, openai, store
-from scheduler.simulator.decode import BadRequest
-from scheduler.simulator.exchange import JSON, TEXT, Exchange, Receive, Scope, Send
-from scheduler.simulator.simulator import Simulator
+from scheduler.simulator.decode import BadRequest, LateRefusal
+from scheduler.simulator.exchange import TEXT, Exchange, Receive, Scope, Send, go_json
+from scheduler.simulator.origins import answer_origin, host_allowed, is_same_origin
+from scheduler.simulator.simulator import CloudRefusal, Simulator
 
 Handler = Callable[[Simulator, Exchange], Awaitable[None]]
 
@@ -22,10 +19,10 @@ async def _root(sim: Simulator, exchange: Exchange) -> None:
 
 
 _ROUTES: dict[str, dict[str, Handler]] = {
-    "/": {"GET": _root, "HEAD": _root},
-    "/api/version": {"GET": listing.version, "HEAD": listing.version},
+    "/": {"HEAD": _root, "GET": _root},
+    "/api/version": {"HEAD": listing.version, "GET": listing.version},
     "/api/status": {"GET": listing.cloud_status},
-    "/api/tags": {"GET": listing.tags, "HEAD": listing.tags},
+    "/api/tags": {"HEAD": listing.tags, "GET": listing.tags},
     "/api/ps": {"GET": listing.ps},
     "/api/show": {"POST": listing.show},
     "/api/me": {"POST": listing.whoami},
@@ -53,9 +50,6 @@ _PREFIXES: dict[str, dict[str, Handler]] = {
     "/api/blobs/": {"POST": store.create_blob, "HEAD": store.head_blob},
     "/v1/models/": {"GET": openai.model},
 }
-_ORIGIN_SCHEMES = ("app", "file", "tauri", "vscode-webview", "vscode-file")
-_ORIGIN_HOSTS = ("localhost", "127.0.0.1", "0.0.0.0")  # noqa: S104  names of an allow list, not an address to bind
-_LOCAL_SUFFIXES = (".localhost", ".local", ".internal")
 
 
 class Application:
@@ -81,14 +75,17 @@ class Application:
             sim.traffic.streams_cut += 1
 
     async def _serve(self, sim: Simulator, exchange: Exchange, scope: Scope) -> None:
+        origin = b""
         for name, value in scope["headers"]:
             if name == b"authorization":
                 sim.traffic.with_authorization += 1
-            elif (name == b"origin" and not _origin_allowed(value, exchange)) or (
-                name == b"host" and sim.behaviour.local_only and not _host_allowed(value)
-            ):
+            elif name == b"origin" and not is_same_origin(value, exchange):
+                origin = value
+            elif name == b"host" and sim.behaviour.local_only and not host_allowed(value):
                 await exchange.empty(403)
                 return
+        if origin and not await answer_origin(exchange, origin, scope["method"]):
+            return
         await _route(sim, exchange, scope["method"])
 
 
@@ -96,7 +93,9 @@ async def _route(sim: Simulator, exchange: Exchange, method: str) -> None:
     methods = _ROUTES.get(exchange.path) or next(
         (found for prefix, found in _PREFIXES.items() if exchange.path.startswith(prefix)), None
     )
-    if methods is None:
+    if methods is None and method in _ROUTES.get(exchange.path.rstrip("/"), ()):
+        await _redirect(exchange, exchange.path.rstrip("/"), method)
+    elif methods is None:
         await exchange.respond(404, b"text/plain", b"404 page not found")
     elif method not in methods:
         allow = [(b"allow", ", ".join(methods).encode())]
@@ -105,11 +104,23 @@ async def _route(sim: Simulator, exchange: Exchange, method: str) -> None:
         await methods[method](sim, exchange)
 
 
-async def _refuse(exchange: Exchange, refusal: BadRequest) -> None:
-    if exchange.path.startswith("/v1/"):
-        await exchange.respond(refusal.status, JSON, openai.error_body(refusal.status, refusal.text))
+async def _redirect(exchange: Exchange, path: str, method: str) -> None:
+    """Gin leads a path with a slash too many to its route."""
+    location = [(b"location", path.encode())]
+    if method == "GET":
+        page = f'<a href="{path}">Moved Permanently</a>.\n\n'.encode()
+        await exchange.respond(301, b"text/html; charset=utf-8", page, location)
     else:
-        await exchange.error(refusal.status, refusal.text)
+        await exchange.respond(307, b"", b"", location)
+
+
+async def _refuse(exchange: Exchange, refusal: BadRequest) -> None:
+    if exchange.path.startswith("/v1/") and not isinstance(refusal, CloudRefusal):
+        body = openai.error_body(refusal.status, refusal.text)
+    else:
+        body = go_json({"error": refusal.text})
+    chunked = isinstance(refusal, LateRefusal)
+    await exchange.respond(refusal.status, refusal.content_type, body, chunked=chunked)
 
 
 def _label(scope: Scope) -> str:
@@ -118,22 +129,3 @@ def _label(scope: Scope) -> str:
     if path not in _ROUTES:
         path = next((prefix for prefix in _PREFIXES if path.startswith(prefix)), "other")
     return f"{scope['method']} {path}" if scope["method"] in ("GET", "HEAD", "POST", "DELETE") else "other"
-
-
-def _origin_allowed(origin: bytes, exchange: Exchange) -> bool:
-    text = origin.decode("latin-1")
-    parts = urlsplit(text)
-    same = text == f"http://{exchange.header(b'host').decode('latin-1')}"
-    return same or parts.scheme in _ORIGIN_SCHEMES or parts.hostname in _ORIGIN_HOSTS
-
-
-@lru_cache(maxsize=64)
-def _host_allowed(value: bytes) -> bool:
-    host = (urlsplit(f"//{value.decode('latin-1')}").hostname or "").lower()
-    if host in ("", "localhost", socket.gethostname().lower()) or host.endswith(_LOCAL_SUFFIXES):
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_private or address.is_unspecified

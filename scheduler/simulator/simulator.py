@@ -14,6 +14,10 @@ from scheduler.simulator.installed import InstalledModel, normalised, valid_name
 from scheduler.simulator.node import Node
 
 
+class CloudRefusal(BadRequest):
+    """A cloud name: its errors have the native shape on /v1 too."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Traffic:
     """What the HTTP side saw."""
@@ -61,24 +65,26 @@ class Simulator:
             found = next((m for key, m in self.node.models.items() if key.lower() == lowered), None)
         return found
 
-    def local_name(self, name: str, missing: BadRequest) -> str:
+    def local_name(
+        self, name: str, missing: BadRequest, unavailable: str = "remote model is unavailable"
+    ) -> str:
         """The name without `:local`. Raises `missing` for no name, and BadRequest for bad or cloud ones."""
         if not name:
             raise missing
         if name.lower().endswith(":local"):
             name = name[: -len(":local")]
         if is_cloud(name):
-            raise self._cloud_refusal()
+            raise self._cloud_refusal(unavailable)
         if not valid_name(name):
             raise BadRequest(400, "invalid model name")
         return name
 
-    def _cloud_refusal(self) -> BadRequest:
+    def _cloud_refusal(self, unavailable: str) -> BadRequest:
         """A real node would forward the request to ollama.com; this one only counts that it would."""
         if self.behaviour.no_cloud:
-            return BadRequest(403, "ollama cloud is disabled: remote model is unavailable")
+            return CloudRefusal(403, f"ollama cloud is disabled: {unavailable}")
         self.traffic.cloud_forwards += 1
-        return BadRequest(401, "unauthorized")
+        return CloudRefusal(401, "unauthorized")
 
 
 def is_cloud(name: str) -> bool:

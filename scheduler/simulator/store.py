@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
-from scheduler.simulator.decode import BadRequest, Body, decode
+from scheduler.simulator.decode import BadRequest, Body, LateRefusal, decode
 from scheduler.simulator.errors import not_found
-from scheduler.simulator.exchange import NDJSON, Exchange, go_json
+from scheduler.simulator.exchange import NDJSON, PLAIN_JSON, Exchange, go_json
 from scheduler.simulator.installed import InstalledModel, normalised, sha256, valid_name
 from scheduler.simulator.simulator import Simulator
 
@@ -56,7 +56,9 @@ async def _pushing(sim: Simulator, name: str) -> AsyncIterator[Progress]:
     yield {"status": "retrieving manifest"}
     model = sim.find(name)
     if model is None:
-        yield {"error": "file does not exist"}
+        path = f"manifests/registry.ollama.ai/library/{name.replace(':', '/')}"
+        yield {"status": "couldn't retrieve manifest"}
+        yield {"error": f"open /var/lib/ollama/{path}: no such file or directory"}
         return
     yield _layer("pushing", model.blob, model.size, model.size)
     yield {"status": "pushing manifest"}
@@ -78,7 +80,7 @@ async def create(sim: Simulator, exchange: Exchange) -> None:
     if not valid_name(name):
         raise BadRequest(400, "invalid model name")
     if not body.get("from") and not body.get("files"):
-        raise BadRequest(400, "neither 'from' or 'files' was specified")
+        raise LateRefusal(400, "neither 'from' or 'files' was specified")
     await _progress(exchange, body, _creating(sim, normalised(name), body))
 
 
@@ -130,6 +132,8 @@ async def copy(sim: Simulator, exchange: Exchange) -> None:
 async def delete(sim: Simulator, exchange: Exchange) -> None:
     body = decode(await exchange.body(), "DeleteRequest")
     asked = body.get("model") or body.get("name") or ""
+    if not asked:
+        raise BadRequest(400, "model is required")
     if not valid_name(asked):
         raise BadRequest(400, f'name "{asked}" is invalid')
     model = sim.find(asked)
@@ -180,6 +184,6 @@ async def _progress(exchange: Exchange, body: Body, lines: AsyncIterator[Progres
         last: Progress = {}
         async for line in lines:
             last = line
-        await exchange.json(last, 500 if "error" in last else 200)
+        await exchange.respond(500 if "error" in last else 200, PLAIN_JSON, go_json(last))
     finally:
         exchange.unwatch()

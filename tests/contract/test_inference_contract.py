@@ -125,6 +125,36 @@ def test_logprobs_come_with_each_token(node: NodeUnderContract) -> None:
     assert len(entries[0]["top_logprobs"]) == 2
 
 
+def test_the_duration_of_a_single_token_is_left_out(node: NodeUnderContract) -> None:
+    answer = node.chat(stream=False, options={"num_predict": 1}).json()
+    assert answer["eval_count"] == 1
+    assert "eval_duration" not in answer
+
+
+def test_the_prompt_can_be_seen_instead_of_an_answer(node: NodeUnderContract) -> None:
+    answer = node.generate("look at this", _debug_render_only=True)
+    assert answer.headers["content-type"] == JSON
+    seen = answer.json()
+    assert "look at this" in seen["_debug_info"]["rendered_template"]
+    assert (seen["response"], seen["done"]) == ("", False)
+
+
+def test_a_prompt_over_the_context_is_cut_and_counted_near_the_context(node: NodeUnderContract) -> None:
+    options = {"num_ctx": 512, "num_predict": 1}
+    answer = node.generate("one two " * 2000, stream=False, options=options).json()
+    assert 200 <= answer["prompt_eval_count"] <= 512
+    assert len(answer["context"]) > 2000
+
+
+def test_the_oldest_messages_go_first(node: NodeUnderContract) -> None:
+    messages = [{"role": role, "content": "one two " * 60} for role in ("user", "assistant") * 8]
+    options = {"num_ctx": 512, "num_predict": 1}
+    answer = node.chat(
+        messages=[*messages, {"role": "user", "content": "last"}], stream=False, options=options
+    )
+    assert answer.json()["prompt_eval_count"] <= 512
+
+
 def test_a_client_that_leaves_in_mid_stream_frees_the_node(node: NodeUnderContract) -> None:
     body = {
         "model": node.model,

@@ -90,6 +90,7 @@ def test_ps_and_tags_tell_one_digest(node: NodeUnderContract) -> None:
 
 
 def test_a_model_kept_for_ever_expires_centuries_ahead(node: NodeUnderContract) -> None:
+    node.unload()  # of a model that was loaded already, expires_at is stale until the request has settled
     node.load(keep_alive=-1)
     entry = node.resident()
     assert entry is not None
@@ -107,6 +108,7 @@ def test_a_wrong_method_is_plain_405(node: NodeUnderContract) -> None:
     answer = node.get("/api/chat")
     assert (answer.status_code, answer.text) == (405, "405 method not allowed")
     assert answer.headers["content-type"] == "text/plain"
+    assert answer.headers["allow"] == "POST"
 
 
 def test_a_foreign_origin_is_refused(node: NodeUnderContract) -> None:
@@ -114,8 +116,25 @@ def test_a_foreign_origin_is_refused(node: NodeUnderContract) -> None:
     assert (answer.status_code, answer.content) == (403, b"")
 
 
-def test_a_local_origin_passes(node: NodeUnderContract) -> None:
-    assert node.get("/api/tags", headers={"Origin": "http://localhost:3000"}).status_code == 200
+def test_a_local_origin_passes_and_is_named(node: NodeUnderContract) -> None:
+    answer = node.get("/api/tags", headers={"Origin": "http://localhost:3000"})
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
+    assert answer.headers["vary"] == "Origin"
+
+
+def test_a_preflight_of_a_local_origin_is_answered(node: NodeUnderContract) -> None:
+    headers = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
+    answer = node.client.options("/api/chat", headers=headers)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert "POST" in answer.headers["access-control-allow-methods"]
+
+
+def test_a_slash_too_many_is_led_to_its_route(node: NodeUnderContract) -> None:
+    found = node.get("/api/tags/")
+    assert (found.status_code, found.headers["location"]) == (301, "/api/tags")
+    moved = node.post("/api/chat/", {})
+    assert (moved.status_code, moved.headers["location"]) == (307, "/api/chat")
 
 
 def test_a_foreign_host_is_refused_on_loopback(node: NodeUnderContract) -> None:

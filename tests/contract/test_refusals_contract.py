@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -41,11 +42,32 @@ def test_an_empty_body_is_400(node: NodeUnderContract, path: str) -> None:
     assert (answer.status_code, answer.json()) == (400, {"error": "missing request body"})
 
 
-@pytest.mark.parametrize("content", [b"{", b"nonsense", b'{"model": }', b"\xff\xfe"])
-def test_bad_json_is_400_with_an_error(node: NodeUnderContract, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"{", "unexpected EOF"),
+        (b'{"model":"pl', "unexpected EOF"),
+        (b"tru", "unexpected EOF"),
+        (b"nonsense", "invalid character 'o' in literal null (expecting 'u')"),
+        (b'{"model": }', "invalid character '}' looking for beginning of value"),
+        (b'{"model":"x",}', "invalid character '}' looking for beginning of object key string"),
+        (b"{'model':'x'}", "invalid character '\\'' looking for beginning of object key string"),
+        (b'{"model" "x"}', "invalid character '\"' after object key"),
+        (b'{"model":"x" "y":1}', "invalid character '\"' after object key:value pair"),
+        (b'{"messages":[1 2]}', "invalid character '2' after array element"),
+        (b"\xff", "invalid character '\u00ff' looking for beginning of value"),
+        (b"[]", "json: cannot unmarshal array into Go value of type api.ChatRequest"),
+        (b"null", "model is required"),
+    ],
+)
+def test_bad_json_is_400_with_gos_words(node: NodeUnderContract, content: bytes, complaint: str) -> None:
     answer = node.client.post("/api/chat", content=content)
-    assert answer.status_code == 400
-    assert isinstance(answer.json()["error"], str)
+    assert (answer.status_code, answer.json()) == (400, {"error": complaint})
+
+
+def test_what_follows_the_first_json_value_is_not_looked_at(node: NodeUnderContract) -> None:
+    content = json.dumps({"model": node.model}).encode() + b" trailing"
+    assert node.client.post("/api/chat", content=content).json()["done_reason"] == "load"
 
 
 @pytest.mark.parametrize(
@@ -61,6 +83,26 @@ def test_bad_json_is_400_with_an_error(node: NodeUnderContract, content: bytes) 
             "messages",
             "hi",
             "json: cannot unmarshal string into Go struct field ChatRequest.messages of type []api.Message",
+        ),
+        (
+            "messages",
+            [1],
+            "json: cannot unmarshal number into Go struct field ChatRequest.messages of type api.Alias",
+        ),
+        (
+            "messages",
+            [{"role": "user", "content": 5}],
+            "json: cannot unmarshal number into Go struct field ChatRequest.messages.content of type string",
+        ),
+        (
+            "messages",
+            [{"role": 5, "content": "hi"}],
+            "json: cannot unmarshal number into Go struct field ChatRequest.messages.role of type string",
+        ),
+        (
+            "tools",
+            [1],
+            "json: cannot unmarshal number into Go struct field ChatRequest.tools of type api.Tool",
         ),
     ],
 )
@@ -80,6 +122,7 @@ def test_an_unknown_field_passes(node: NodeUnderContract) -> None:
     [
         ({"keep_alive": "300"}, 400, 'time: missing unit in duration "300"'),
         ({"keep_alive": "soon"}, 400, 'time: invalid duration "soon"'),
+        ({"keep_alive": "1x"}, 400, 'time: unknown unit "x" in duration "1x"'),
         ({"keep_alive": True}, 400, "Unsupported type: 'bool'"),
         ({"options": {"num_ctx": "many"}}, 500, 'option "num_ctx" must be of type integer'),
         ({"options": {"temperature": "hot"}}, 500, 'option "temperature" must be of type float32'),
@@ -136,10 +179,13 @@ def test_raw_with_a_system_prompt_is_400(node: NodeUnderContract) -> None:
     )
 
 
-def test_a_bad_format_is_refused_with_its_text(node: NodeUnderContract) -> None:
-    answer = node.generate(format="yaml")
-    assert answer.status_code >= 400
-    assert "invalid format" in answer.json()["error"]
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_bad_format_is_refused_by_the_runner(node: NodeUnderContract, stream: bool) -> None:
+    answer = node.chat(format="yaml", stream=stream)
+    text = 'invalid format: "\\"yaml\\""; expected "json" or a valid JSON Schema object'
+    assert (answer.status_code, answer.json()) == (500, {"error": text})
+    charset = "" if stream else "; charset=utf-8"  # a stream's content type is replaced by the shorter one
+    assert answer.headers["content-type"] == f"application/json{charset}"
 
 
 def test_embed_of_something_that_is_no_text_is_400(node: NodeUnderContract) -> None:
