@@ -30,6 +30,12 @@ class Held:
         """Ask anew, with what is to be avoided now."""
         self.ticket, self.outcome, self.waiter, self.answered = ticket, None, None, False
 
+    def nudge(self) -> None:
+        """Let whoever waits ask now: a message may have been missed."""
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+        self.waiter = None
+
     def fail(self, error: BoardDown) -> None:
         """Nothing can come while the board is away."""
         if self.waiter is not None and not self.waiter.done():

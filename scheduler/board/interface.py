@@ -54,7 +54,7 @@ class Ticket:
     """A request that asks to be admitted."""
 
     id: str  # the request id
-    holder: str  # the bridge process that holds it: its lease frees what it holds when it dies
+    holder: str  # the bridge process that holds it, without '|': its lease frees what it holds when it dies
     key: str  # public id of the API key: the unit of fairness and of limits
     model: str  # catalogue name
     num_ctx: int  # least context, in tokens, that its resident must have
@@ -80,14 +80,19 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
-    """One slot of a resident, held by one request while it generates."""
+    """One slot of a resident, held by one request while it generates.
+
+    `load` tells what the request met. cold: no resident that accepts could serve it when it joined its line,
+    so it waited for a load. prefetched: it did not, and it is the first on a resident that was loaded ahead
+    of demand. warm: everything else, after a wait for a slot too.
+    """
 
     ticket: str
     node: str  # node name
     model: str
     num_ctx: int  # the resident's context in tokens
     options: Mapping[str, object]  # the profile's runner options, sent with every call
-    load: Literal["warm", "cold", "prefetched"]  # what the request met
+    load: Literal["warm", "cold", "prefetched"]
     queued_s: float  # from admission to seat
     allowance: Allowance = Allowance()
 

@@ -321,7 +321,10 @@ class RedisBoard:
 
     def _heard(self, channel: str) -> None:
         """Listening (again): what was said before was missed, so look once."""
-        if channel.endswith(":demand") and not self._conveyor.down:
+        if not channel.endswith(":demand"):
+            for held in [each for each in self.held if each.outcome is None]:
+                held.nudge()
+        elif not self._conveyor.down:
             look = self._conveyor.send("HLEN", f"{self._prefix}lines")
             look.add_done_callback(self._found_lines)
 
