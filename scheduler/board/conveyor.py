@@ -24,6 +24,7 @@ from scheduler.board.library import LIBRARY
 
 log = logging.getLogger(__name__)
 
+GRACE_S = 0.1  # after the time for a trip: where this process itself was busy, the answer is there by then
 BATCH = 256  # commands in one trip
 QUEUE = 10_000  # commands that wait for a trip; more is a board that cannot keep up
 UNFIT = (ReadOnlyError, OutOfMemoryError, RedisConnectionError)  # a server that is up but cannot be a board
@@ -106,13 +107,23 @@ class Conveyor:
         return answers
 
     async def _pipeline(self, commands: Sequence[Command]) -> list[Answer]:
-        async with asyncio.timeout(self._timeout_s):
-            if self._connection is None:
-                pool = self._client.connection_pool
-                self._connection = await pool.get_connection()  # type: ignore[no-untyped-call]
-            connection = self._connection
-            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-            return [await self._read(connection) for _ in commands]
+        exchange = asyncio.ensure_future(self._exchange(commands))
+        try:
+            for patience_s in (self._timeout_s, GRACE_S):
+                done, _ = await asyncio.wait({exchange}, timeout=patience_s)
+                if done:
+                    return exchange.result()
+        finally:
+            exchange.cancel()
+        raise TimeoutError(f"no answer within {self._timeout_s} s")
+
+    async def _exchange(self, commands: Sequence[Command]) -> list[Answer]:
+        if self._connection is None:
+            pool = self._client.connection_pool
+            self._connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        connection = self._connection
+        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        return [await self._read(connection) for _ in commands]
 
     @staticmethod
     async def _read(connection: AbstractConnection) -> Answer:
@@ -141,7 +152,7 @@ class Conveyor:
 
     def _break(self, batch: Sequence[tuple[Command, asyncio.Future[Answer]]], error: Exception) -> None:
         log.warning("the board's Redis does not answer, warm traffic goes on without it: %s", error)
-        self._error, self._ready = error or TimeoutError("timed out"), False
+        self._error, self._ready = error, False
         lost, self._queue = [*batch, *self._queue], []
         for _, future in lost:
             if not future.done():

@@ -273,12 +273,9 @@ class RedisBoard:
         return self._conveyor.run(operation, f"{self._prefix}meta", clock, *args)
 
     def _values(self, held: Held) -> wire.Values:
-        values = wire.ticket_values(
+        return wire.ticket_values(
             held.ticket, inbox=self._inbox, bounds=self._bounds, floors=self._settling.floors, now=self._now()
         )
-        if held.ticket.holder not in self._holders:
-            values["lease"] = self._bounds.lease_s  # it begins with the first ticket
-        return values
 
     async def _shown(self) -> list[tuple[str, str, wire.Values]]:
         """Model, node and values of each published resident."""

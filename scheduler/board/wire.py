@@ -53,6 +53,7 @@ def ticket_values(
             budget_values(budget, floors.get((ticket.key, budget_name(budget)), 0), now)
             for budget in limits.budgets
         ],
+        "lease": bounds.lease_s,
         "queue_model": bounds.queue_model,
         "queue_total": bounds.queue_total,
     }

@@ -50,9 +50,8 @@ local function admit(t)
     t.allowance = allowance(t, windows)
     return refusal_answer(t, refusal)
   end
-  if t.lease then -- the holder never renewed yet
-    redis.call('ZADD', P .. 'holders', 'NX', exact(now + t.lease), t.holder)
-  end
+  -- No ticket without a lease, or nobody would end it: a holder that was buried has none until it renews.
+  redis.call('ZADD', P .. 'holders', 'NX', exact(now + t.lease), t.holder)
   charge(t, windows)
   t.allowance = allowance(t, windows)
   open(t)

@@ -25,7 +25,7 @@ class Bridge:
         self.holder = task["holder"]
         clock = (lambda: START) if task["work"] == "limits" else None
         bounds = Bounds(lease_s=task.get("lease_s", 5.0))
-        self.board = RedisBoard(task["url"], bounds, namespace=task["namespace"], clock=clock)
+        self.board = RedisBoard(task["url"], bounds, namespace=task["namespace"], clock=clock, timeout_s=10.0)
         self.count = 0
 
     def ticket(self, **fields: Any) -> Ticket:

@@ -15,6 +15,8 @@ from scheduler.board.redis import RedisBoard
 from tests.scheduler.board.cast import Clock
 from tests.scheduler.board.server import BINARY, RedisServer
 
+PATIENT_S = 10.0  # where no test is about a Redis that is away, a busy machine shall not look like one
+
 
 @pytest.fixture
 def clock() -> Clock:
@@ -55,12 +57,12 @@ async def board(request: pytest.FixtureRequest, clock: Clock, bounds: Bounds) ->
         made = MemoryBoard(bounds, clock=clock)
     else:
         server = request.getfixturevalue("redis_server")
-        made = RedisBoard(server.url, bounds, namespace=uuid.uuid4().hex, clock=clock)
+        made = RedisBoard(server.url, bounds, namespace=uuid.uuid4().hex, clock=clock, timeout_s=PATIENT_S)
     yield made
     await made.aclose()
 
 
-MakeBoard = Callable[..., RedisBoard]
+MakeBoard = Callable[[], RedisBoard]
 
 
 @pytest_asyncio.fixture
@@ -69,8 +71,8 @@ async def redis_boards(redis_server: RedisServer) -> AsyncIterator[MakeBoard]:
     namespace = uuid.uuid4().hex
     made: list[RedisBoard] = []
 
-    def make(**options: object) -> RedisBoard:
-        made.append(RedisBoard(redis_server.url, namespace=namespace, **options))  # type: ignore[arg-type]
+    def make() -> RedisBoard:
+        made.append(RedisBoard(redis_server.url, namespace=namespace, timeout_s=PATIENT_S))
         return made[-1]
 
     yield make

@@ -23,7 +23,9 @@ class RedisMachine(BoardMachine):
     url = ""
 
     def make_board(self) -> Board:
-        self.redis = RedisBoard(self.url, BOUNDS, namespace=uuid.uuid4().hex, clock=self.clock)
+        self.redis = RedisBoard(
+            self.url, BOUNDS, namespace=uuid.uuid4().hex, clock=self.clock, timeout_s=10.0
+        )
         return self.redis
 
     def forget(self, name: str) -> None:

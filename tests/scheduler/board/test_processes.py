@@ -47,7 +47,7 @@ def most_at_once(held: list[tuple[float, float]]) -> int:
 
 async def test_seats_are_exact_over_processes_and_every_ticket_gets_one(redis_server: RedisServer) -> None:
     namespace = uuid.uuid4().hex
-    scheduler = RedisBoard(redis_server.url, namespace=namespace)
+    scheduler = RedisBoard(redis_server.url, namespace=namespace, timeout_s=10.0)
     await publish(scheduler, resident("n1", slots=2), resident("n2", slots=1))
     reports = await results(redis_server, namespace, work="seats", at_once=8, requests=15)
     held = [(since, until) for report in reports for since, until in report["held"]]
@@ -62,7 +62,7 @@ async def test_seats_are_exact_over_processes_and_every_ticket_gets_one(redis_se
 
 async def test_limits_are_exact_over_processes(redis_server: RedisServer) -> None:
     namespace = uuid.uuid4().hex
-    scheduler = RedisBoard(redis_server.url, namespace=namespace, clock=lambda: START)
+    scheduler = RedisBoard(redis_server.url, namespace=namespace, clock=lambda: START, timeout_s=10.0)
     await publish(scheduler, resident(slots=1000))
     reports = await results(redis_server, namespace, work="limits")
     admitted = {kind: sum(report[kind] for report in reports) for kind in reports[0]}
@@ -72,7 +72,7 @@ async def test_limits_are_exact_over_processes(redis_server: RedisServer) -> Non
 
 async def test_a_killed_bridge_frees_its_seats_within_its_lease(redis_server: RedisServer) -> None:
     namespace = uuid.uuid4().hex
-    board = RedisBoard(redis_server.url, Bounds(lease_s=1.0), namespace=namespace)
+    board = RedisBoard(redis_server.url, Bounds(lease_s=1.0), namespace=namespace, timeout_s=10.0)
     await publish(board, resident(slots=2))
     process = await start(redis_server, namespace, 1, work="hold", at_once=2, lease_s=1.0)
     assert process.stdout is not None

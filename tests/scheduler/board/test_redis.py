@@ -135,7 +135,7 @@ async def test_a_settling_reaches_redis_before_the_next_admission(redis_boards: 
 
 
 async def test_what_ended_leaves_nothing_in_redis(own_redis: RedisServer) -> None:
-    board = RedisBoard(own_redis.url)
+    board = RedisBoard(own_redis.url, timeout_s=10.0)
     await publish(board, resident())
     await board.renew("bridge-1")
     keys = own_redis.say("KEYS", "*")
@@ -153,7 +153,7 @@ async def test_what_ended_leaves_nothing_in_redis(own_redis: RedisServer) -> Non
 
 
 async def test_models_that_nobody_holds_leave_nothing_behind(own_redis: RedisServer) -> None:
-    board = RedisBoard(own_redis.url)
+    board = RedisBoard(own_redis.url, timeout_s=10.0)
     await board.lead("scheduler-1")
     for number in range(20):
         asked = ticket(model=f"typo-{number}", deadline=FAR)
@@ -226,6 +226,16 @@ async def test_the_fencing_number_grows_over_a_loss_of_data(lone: RedisBoard, ow
     assert first is not None
     assert second is not None
     assert second > first
+
+
+async def test_an_answer_that_came_while_this_process_was_busy_is_no_absence(lone: RedisBoard) -> None:
+    await publish(lone, resident())
+    asking = asyncio.create_task(lone.admit(ticket(deadline=FAR)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the command is on its way
+    time.sleep(0.4)  # longer than a trip may take
+    assert isinstance(await asking, Seat)
+    assert not lone.down
 
 
 async def test_a_stopped_redis_costs_one_short_wait_and_then_nothing(
@@ -332,7 +342,7 @@ async def test_a_server_that_comes_back_with_old_data_is_told_what_is_held() -> 
 
 async def test_a_lease_that_ran_out_is_made_up_for_when_the_holder_is_back() -> None:
     server = start_redis()
-    board = RedisBoard(server.url, Bounds(lease_s=0.2))
+    board = RedisBoard(server.url, Bounds(lease_s=0.2), timeout_s=10.0)
     try:
         await publish(board, resident(slots=1))
         running, queued = ticket(deadline=FAR), ticket(deadline=FAR)
@@ -353,7 +363,7 @@ async def test_a_lease_that_ran_out_is_made_up_for_when_the_holder_is_back() -> 
 
 async def test_a_board_works_on_a_node_of_a_cluster() -> None:
     server = start_redis("--cluster-enabled", "yes", "--cluster-port", str(free_port()), tcp=True)
-    board = RedisBoard(server.url)
+    board = RedisBoard(server.url, timeout_s=10.0)
     try:
         server.say("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         async with asyncio.timeout(10.0):

@@ -44,7 +44,7 @@ class Pair:
         self.clock = Clock()
         self.boards: tuple[Board, Board] = (
             MemoryBoard(BOUNDS, clock=self.clock),
-            RedisBoard(url, BOUNDS, namespace=uuid.uuid4().hex, clock=self.clock),
+            RedisBoard(url, BOUNDS, namespace=uuid.uuid4().hex, clock=self.clock, timeout_s=10.0),
         )
         self.open: dict[str, Ticket] = {}
         self.waiting: set[str] = set()
