@@ -175,7 +175,8 @@ class Worker:
         lines, loads = await board.demand(), await board.loads()
         fleet.book.note_loads(loads)
         fleet.learning.watch(loads, lines, await board.arrivals(), fleet.clock())
-        fleet.failures.forget(fleet.clock())
+        for failures in (fleet.failures, fleet.too_large):
+            failures.forget(fleet.clock())
         state = fleet.state(lines, self.operators.wishes())
         decisions = decide(state, fleet.clock(), self._config)
         self._next_s = _next_s(decisions, fleet.clock())

@@ -38,6 +38,7 @@ class Fleet:
         self.book = Book()
         self.learning = Learning()
         self.failures = Failures(pace)
+        self.too_large = Failures(pace)  # of contexts that were grown on request, which block no smaller one
         self.sights: dict[str, Sight] = {}
         self.clients: dict[str, NodeClient] = {}
         self.busy: dict[str, Action] = {}
@@ -57,6 +58,7 @@ class Fleet:
             self.book.drop_node(name)
             self.sights.pop(name, None)
             self.failures.clear(name)
+            self.too_large.clear(name)
         for name, row in rows.nodes.items():
             if name not in self.clients:
                 self.clients[name] = self._make_client(name, row.url)

@@ -13,7 +13,6 @@ from scheduler.residency.rows import Rows
 NEWEST = 0.3  # weight of the newest load or request
 HALF_LIFE_S = 300.0  # of what service times are measured over
 FEWEST = 3.0  # ended requests that make a measurement
-RAISED_S = 600.0  # how long a need is believed larger after an out-of-memory
 
 
 @dataclass(slots=True)
@@ -70,9 +69,9 @@ class Learning:
     def was_measured(self, node: str, model: str) -> bool:
         return (node, model) in self._load_s
 
-    def raise_need(self, footprint: Footprint, bytes_: int, now: float) -> None:
-        """An out-of-memory showed that more room is needed: plan with so many bytes for a while."""
-        self._raised[footprint] = (bytes_, now + RAISED_S)
+    def raise_need(self, footprint: Footprint, bytes_: int, until: float) -> None:
+        """An out-of-memory showed that more room is needed: plan with so many bytes until then."""
+        self._raised[footprint] = (bytes_, until)
 
     def learn(self, model: str, *, service_s: float) -> None:
         """Take in how long one request held its seat."""

@@ -137,6 +137,7 @@ async def _arrived(means: Means, decision: Load, line: RunningModel, key: str, s
     if resident.spilled_bytes and await _taken_out_again(means, resident, line):
         return
     fleet.failures.clear(decision.node, decision.model)
+    fleet.too_large.clear(decision.node, mishaps.grown(decision))
     log.info("%s is on %s after %.2f s (%s).", decision.model, decision.node, seconds, decision.cause)
     await means.publish()
 

@@ -22,6 +22,7 @@ from scheduler.residency.assemble import UNKNOWN_VRAM
 from scheduler.residency.failures import PATIENCE
 from scheduler.residency.means import Means
 
+RAISED_S = 600.0  # how long a need is believed larger after an out-of-memory
 MORE = 1.15  # of the predicted need, planned for after an out-of-memory
 
 
@@ -55,17 +56,22 @@ def _out_of_memory(means: Means, decision: Load, free: int) -> Mishap:
     node, model = fleet.state(()).nodes[decision.node], fleet.rows.models.get(decision.model)
     sizes = outcomes.numbers(node, decision.bytes, free)
     detail = f"{decision.model} did not fit into the memory of {decision.node}: {sizes}."
-    failure = fleet.failures.note(decision.node, decision.model, detail, now)
-    if model is None:
-        return Mishap("out_of_memory", detail)
-    need = min(_with_more_room(means, decision, free), node.vram_bytes)
-    grown = decision.profile.num_ctx > context.usual(model)
-    if failure.count > PATIENCE and grown and node.vram_bytes < UNKNOWN_VRAM:
-        # Only this context is too large: plan it for no node of this size, and leave smaller ones alone.
-        need = node.vram_bytes + MIB
-        fleet.failures.clear(decision.node, decision.model)
-    _plan_with(means, decision, model, need)
+    if model is None or decision.profile.num_ctx <= context.usual(model) or node.vram_bytes == UNKNOWN_VRAM:
+        fleet.failures.note(decision.node, decision.model, detail, now)
+        need, until = min(_with_more_room(means, decision, free), node.vram_bytes), now + RAISED_S
+    else:  # only this context may be too large: smaller ones are left alone
+        failure = fleet.too_large.note(decision.node, grown(decision), detail, now)
+        need, until = min(_with_more_room(means, decision, free), node.vram_bytes), now + RAISED_S
+        if failure.count > PATIENCE:
+            need, until = node.vram_bytes + MIB, failure.until  # planned for no node of this size
+    if model is not None:
+        _plan_with(means, decision, model, need, until)
     return Mishap("out_of_memory", detail)
+
+
+def grown(decision: Load) -> str:
+    """The name under which failures of a context beyond the usual one are counted."""
+    return f"{decision.model} with {decision.profile.num_ctx}"
 
 
 def _with_more_room(means: Means, decision: Load, free: int) -> int:
@@ -74,14 +80,14 @@ def _with_more_room(means: Means, decision: Load, free: int) -> int:
     return max(int(decision.bytes * MORE), free + min(others, default=0))
 
 
-def _plan_with(means: Means, decision: Load, model: Model, need: int) -> None:
-    """Believe this need for this context and larger ones."""
+def _plan_with(means: Means, decision: Load, model: Model, need: int, until: float) -> None:
+    """Believe this need for this context and larger ones, until then."""
     digest = model.digests.get(decision.node, "")
     bytes_ = int((need - packing.spare(means.config)) / (1 + means.config.margin_floor))
     for num_ctx in {*context.ladder(model, means.config), decision.profile.num_ctx}:
         if num_ctx >= decision.profile.num_ctx:
             footprint = packing.footprint(digest, replace(decision.profile, num_ctx=num_ctx))
-            means.fleet.learning.raise_need(footprint, bytes_, means.fleet.clock())
+            means.fleet.learning.raise_need(footprint, bytes_, until)
 
 
 async def _answers(means: Means, node: str) -> bool:

@@ -4,7 +4,7 @@ import pytest
 
 from scheduler.board.interface import Arrival, Line, Load
 from scheduler.policy.state import Footprint, Measured
-from scheduler.residency.learning import RAISED_S, Learning
+from scheduler.residency.learning import Learning
 from scheduler.residency.rows import Rows
 from tests.scheduler.policy.cast import model
 
@@ -48,10 +48,10 @@ def test_it_begins_with_what_is_on_record_and_own_measurements_are_newer() -> No
 
 def test_a_need_that_was_raised_holds_until_a_load_succeeds_or_time_passes() -> None:
     learning = Learning()
-    learning.raise_need(PRINT, 500, now=0.0)
+    learning.raise_need(PRINT, 500, until=10.0)
     assert learning.stats({}, 1.0).footprints[PRINT].bytes == 500
-    assert PRINT not in learning.stats({}, RAISED_S + 1).footprints
-    learning.raise_need(PRINT, 500, now=0.0)
+    assert PRINT not in learning.stats({}, 11.0).footprints
+    learning.raise_need(PRINT, 500, until=10.0)
     took(learning, 100)
     assert learning.stats({}, 1.0).footprints[PRINT].bytes == 100
 

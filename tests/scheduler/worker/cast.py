@@ -196,9 +196,9 @@ async def seated(board: Board, model: str, **more: Any) -> Seat:
     return outcome
 
 
-async def loadable(board: Board, model: str) -> bool:
+async def loadable(board: Board, model: str, **more: Any) -> bool:
     """Whether a request for the model is answered now; the seat is given back."""
-    outcome = await seat(board, model)
+    outcome = await seat(board, model, **more)
     if isinstance(outcome, Seat):
         await board.settle(outcome.ticket, 1)
     return isinstance(outcome, Seat)

@@ -127,6 +127,19 @@ class TestALoadThatRunsOutOfMemory:
             node.disarm()
             await eventually(lambda: loadable(board, "b:latest"), 5)
 
+    async def test_a_grown_context_that_does_not_fit_blocks_no_smaller_one(self, fake_node: FakeNode) -> None:
+        node, board, notes = fake_node("b=2@32768", vram_gib=24), MemoryBoard(), Notes()
+        async with working(board, Table(survey({"n1": node})), notes=notes):
+            node.arm("oom_at_load", model="b")
+            refusal = await seat(board, "b:latest", num_ctx=9000)
+            assert isinstance(refusal, Refusal)
+            assert (refusal.reason, "fits with a context of" in refusal.detail) == ("no_room", True)
+            node.disarm()
+            assert (await served(board, "b:latest")).num_ctx < 9000
+            await eventually(lambda: loadable(board, "b:latest", num_ctx=9000), 5)
+        outcomes = [e.outcome for e in notes.ledger(model="b:latest") if e.kind in ("load", "reload")]
+        assert outcomes[:2] == ["out_of_memory", "out_of_memory"]
+
 
 class TestOthersWhoUseTheNode:
     async def test_a_pinned_model_that_a_client_unloads_comes_back(self, fake_node: FakeNode) -> None:
