@@ -24,7 +24,7 @@ from scheduler.nodes.client import NodeClient
 from scheduler.policy.config import DEFAULT, Config
 from scheduler.policy.decide import decide
 from scheduler.policy.decisions import Decision, Wait
-from scheduler.policy.state import State
+from scheduler.policy.state import Resident, State
 from scheduler.policy.view import View
 from scheduler.residency import probing
 from scheduler.residency.act import Actions
@@ -78,18 +78,18 @@ class Worker:
         self._publishing = asyncio.Lock()
         self._shown = Shown()
         self._next_s = self._pace.tick_s  # until the next round, should nothing wake it before
-        means = Means(
+        self._watch = Watch(self.fleet, leads=self._leads, changed=self._wake.set, renew=self._renew)
+        self._means = Means(
             fleet=self.fleet,
             board=board,
             lead=self.lead,
             config=config,
             publish=self.publish,
             wake=self._wake.set,
+            look=self._watch.look,
         )
-        self._means = means
-        self.actions = Actions(means)
+        self.actions = Actions(self._means)
         self.operators = Operators(self.fleet, self._source, wake=self._wake.set)
-        self._watch = Watch(self.fleet, leads=self._leads, changed=self._wake.set, renew=self.actions.renew)
         self._chores = Chores(
             self.fleet, self._source, self.operators, leads=self._leads, changed=self._rows_changed
         )
@@ -128,6 +128,10 @@ class Worker:
         if not self.fleet.ready:
             return "it has not looked at every node yet"
         return "" if self.settled.is_set() or self.lead.stands_by else "it has not published yet"
+
+    def alive(self) -> list[str]:
+        """Names of the parts that run."""
+        return self._supervisor.alive() if self._supervisor is not None else []
 
     @property
     def failed(self) -> asyncio.Future[None]:
@@ -216,6 +220,9 @@ class Worker:
                 self._recorder.put(NodeShows(node=name, scene=scene))
 
     # ---- the lead
+
+    def _renew(self, resident: Resident) -> None:
+        self.actions.renew(resident)
 
     def _leads(self) -> bool:
         return self.lead.epoch is not None

@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from scheduler.board.interface import BoardDown
-from scheduler.nodes.errors import NodeFailure
+from scheduler.nodes.errors import NodeDown, NodeFailure
 from scheduler.policy.decisions import Evict, Load
 from scheduler.policy.state import Action, Resident
 from scheduler.residency.lead import Deposed
@@ -89,6 +89,8 @@ class Actions:
             done = True
         except (Deposed, BoardDown, StillBusy, NodeFailure) as error:
             log.warning("%s on %s is given up: %s", model, node, error)
+            if isinstance(error, NodeDown):
+                await self._means.look(node)
         except Exception:  # an action is nobody's to await: said here, and the next round decides anew
             log.exception("%s on %s failed", model, node)
         finally:

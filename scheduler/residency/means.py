@@ -22,6 +22,7 @@ class Means:
     config: Config
     publish: Callable[[], Awaitable[None]]  # shows the book to the board
     wake: Callable[[], None]  # asks for a round
+    look: Callable[[str], Awaitable[None]]  # looks at a node now
 
     def client(self, node: str) -> NodeClient:
         """Raises NodeDown when the node left the table."""

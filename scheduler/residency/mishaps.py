@@ -40,6 +40,7 @@ async def judge(means: Means, decision: Load, error: NodeFailure, free: int, dea
         return _hung(means, decision, deadline_s)  # 2
     now = means.fleet.clock()
     if isinstance(error, NodeDown | NodeTimeout):  # 3
+        await means.look(decision.node)  # so that nobody tries it again before it is back
         return Mishap(
             "node_down", f"{decision.node} went away while it loaded {decision.model}: {error.text}."
         )

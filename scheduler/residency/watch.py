@@ -54,9 +54,11 @@ class Watch:
         return min(max(sight.look_at - self._fleet.clock(), 0.01), pace.probe_most_s)
 
     async def look(self, name: str) -> None:
-        """One look."""
-        fleet, client = self._fleet, self._fleet.clients[name]
-        sight = fleet.sights[name]
+        """One look; none at a node that left the table."""
+        fleet = self._fleet
+        client, sight = fleet.clients.get(name), fleet.sights.get(name)
+        if client is None or sight is None:
+            return
         asked_at = fleet.clock()
         patience = fleet.pace.ps_s * (3.0 if fleet.loads_now(name) else 1.0)
         try:

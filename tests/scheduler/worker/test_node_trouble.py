@@ -67,6 +67,18 @@ class TestANodeThatDies:
         assert notes.ledger("recover", node="n1")
 
 
+    async def test_its_death_during_a_load_is_seen_at_once(self, fake_node: FakeNode) -> None:
+        nodes = {"n1": fake_node("a=2", load_fixed=1), "n2": fake_node("a=2", load_fixed=1)}
+        board = MemoryBoard()
+        async with working(board, Table(survey(nodes)), pace=quick(observe_s=60.0, tick_s=60.0)) as worker:
+            waiting = asyncio.create_task(seated(board, "a:latest"))
+            busy = await eventually(lambda: next(iter(worker.fleet.busy), ""))
+            await eventually(lambda: nodes[busy].state()["loading"])
+            nodes[busy].kill()
+            assert (await waiting).node != busy
+            assert not worker.fleet.sights[busy].up
+
+
 async def gone(board: MemoryBoard, node: str) -> bool:
     return not await on(board, node)
 
