@@ -114,7 +114,8 @@ def test_what_the_node_says_is_wrong_comes_through(store: Store, client: httpx.C
     assert store.bridge.record(reply.headers["x-request-id"])["outcome"] == "failed"
     lines = client.post("/api/push", json={"model": "nobody-has-it"}).text.splitlines()
     told = json.loads(lines[-1])["error"]
-    assert told.startswith("open ") and "/nobody-has-it/latest: no such file or directory" in told
+    assert told.startswith("open ")
+    assert "/nobody-has-it/latest: no such file or directory" in told
     reply = client.request("DELETE", "/api/delete", json={"model": "nobody-has-it"})
     assert reply.status_code == 404
     assert "not found" in reply.json()["error"]

@@ -66,7 +66,6 @@ class TestANodeThatDies:
             assert (await served(board, "a:latest")).node == "n1"
         assert notes.ledger("recover", node="n1")
 
-
     async def test_its_death_during_a_load_is_seen_at_once(self, fake_node: FakeNode) -> None:
         nodes = {"n1": fake_node("a=2", load_fixed=1), "n2": fake_node("a=2", load_fixed=1)}
         board = MemoryBoard()
