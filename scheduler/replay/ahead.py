@@ -37,15 +37,16 @@ class Ahead:
         self.endings: list[Ending] = []
 
     def arrived(
-        self, at: float, key: str, model: str, hint: str | None, absent: Callable[[str], bool]
+        self, at: float, key: str, model: str, hint: str | None, absent: Callable[[str], bool] | None
     ) -> None:
+        """Somebody asks for a model. `absent` says whether one is nowhere; None when none is."""
         self.predictor.observe(at, key, model, hint)
         self.latest = at
         if not self.on:
             return
         if self.keeps_account:
             self.endings += self.account.arrived(model, at)
-        if not self.due:
+        if not self.due and absent is not None:
             least = self.account.least_chance
             following = self.predictor.following(key)
             self.due = any(share >= least and absent(name) for name, share in following.items())  # 1

@@ -46,6 +46,7 @@ class Gateway:
         self.ahead = Ahead(predictor, config) if predictor is not None else None
         self.tick_at = float("inf")
         self.loading: set[str] = set()
+        self.absent = len(trace.model_names)  # models that are resident nowhere
         self.hints = next_models(trace) if hints else None
         self.nodes = {n.name: n for n in nodes}
         self.residents: dict[tuple[str, str], Resident] = {}
@@ -121,8 +122,9 @@ class Gateway:
         """A free slot: go. Else join the line, and have the policy asked if it may act on that."""
         if self.ahead is not None:
             hint = self.hints[i] if self.hints else None
-            self.ahead.arrived(at, self.trace.key_names[self.trace.keys[i]], model, hint, self._is_absent)
-            if self.ahead.on and self.tick_at > at + AGAIN_S:
+            absent = self._is_absent if self.absent else None
+            self.ahead.arrived(at, self.trace.key_names[self.trace.keys[i]], model, hint, absent)
+            if self.ahead.on and self.tick_at > at + AGAIN_S and self.absent:
                 self.tick_at = at + AGAIN_S
                 self._push(self.tick_at, None, TICK)
         ready = False
@@ -190,6 +192,7 @@ class Gateway:
         if self.ahead is not None:
             self.ahead.freed()
         self.residents[resident.node, resident.model] = resident
+        self.absent -= not self.here[resident.model]
         self.here[resident.model].append(resident)
         line = self.lines.get(resident.model)
         if line is not None:
@@ -215,7 +218,7 @@ class Gateway:
                 self._load(load, at)
 
     def _is_absent(self, model: str) -> bool:
-        return not self.here[model] and model not in self.loading
+        return self.absent > 0 and not self.here[model] and model not in self.loading
 
     def _carry_out(self, decision: Decision, at: float) -> None:
         match decision:
@@ -268,6 +271,7 @@ class Gateway:
     def _evict(self, node: str, model: str, at: float) -> None:
         resident = self.residents.pop((node, model))
         self.here[model].remove(resident)
+        self.absent += not self.here[model]
         self.draining -= not resident.accepting
         if self.ahead is not None:
             self.ahead.evicted(node, model, at)
