@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Sequence
 from itertools import pairwise
+
+from scheduler.policy.hints import Hint
 
 WINDOW = 50
 LEAST_REQUESTS = 10  # in the window, before anything is predicted
@@ -15,10 +18,10 @@ class WindowMarkov:
     def __init__(self, window: int = WINDOW) -> None:
         self.recent: deque[str] = deque(maxlen=window)
 
-    def observe(self, at: float, key: str, model: str, hint: str | None = None) -> None:
+    def observe(self, at: float, key: str, model: str, said: Sequence[Hint] = (), session: str = "") -> None:
         self.recent.append(model)
 
-    def following(self, key: str) -> dict[str, float]:
+    def following(self, key: str, session: str = "") -> dict[str, float]:
         return self.chances(0.0, 0.0, 1)
 
     def chances(self, now: float, horizon_s: float, steps: int) -> dict[str, float]:

@@ -10,13 +10,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from scheduler.policy import context, placement, switching
 from scheduler.policy.account import Account
 from scheduler.policy.decisions import Load
+from scheduler.policy.hints import Hint
 from scheduler.policy.placement import Option
 from scheduler.policy.state import Model, Node
 from scheduler.policy.view import View
@@ -25,10 +26,10 @@ from scheduler.policy.view import View
 class Predictor(Protocol):
     """What prefetch asks of a predictor."""
 
-    def observe(self, at: float, key: str, model: str, hint: str | None = None) -> None:
-        """A request of `key` for `model` arrived; `hint` is the model it says to ask for next."""
+    def observe(self, at: float, key: str, model: str, said: Sequence[Hint] = (), session: str = "") -> None:
+        """A request of `key` for `model` arrived; `said` is what its app says comes next, in order."""
 
-    def following(self, key: str) -> Mapping[str, float]:
+    def following(self, key: str, session: str = "") -> Mapping[str, float]:
         """What this key is likely to ask for next, whenever that is."""
 
     def chances(self, now: float, horizon_s: float, steps: int) -> Mapping[str, float]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from scheduler.policy import prefetch
 from scheduler.policy.account import Account, Ending
 from scheduler.policy.config import Config
 from scheduler.policy.decisions import Load
+from scheduler.policy.hints import Hint
 from scheduler.policy.prefetch import Predictor, Proposals
 from scheduler.policy.view import View
 from scheduler.replay.clairvoyant import Clairvoyant
@@ -37,10 +38,10 @@ class Ahead:
         self.endings: list[Ending] = []
 
     def arrived(
-        self, at: float, key: str, model: str, hint: str | None, absent: Callable[[str], bool] | None
+        self, at: float, key: str, model: str, said: Sequence[Hint], absent: Callable[[str], bool] | None
     ) -> None:
         """Somebody asks for a model. `absent` says whether one is nowhere; None when none is."""
-        self.predictor.observe(at, key, model, hint)
+        self.predictor.observe(at, key, model, said)
         self.latest = at
         if not self.on:
             return

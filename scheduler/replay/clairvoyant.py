@@ -8,10 +8,11 @@ for models of one size, and no proven optimum.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from scheduler.policy import context, placement, prefetch, switching
 from scheduler.policy.decisions import Load
+from scheduler.policy.hints import Hint
 from scheduler.policy.prefetch import Proposals
 from scheduler.policy.view import View
 from scheduler.replay.trace import Trace
@@ -36,10 +37,10 @@ class Clairvoyant:
         """The sooner, the nearer to 1: an order rather than a probability."""
         return 1.0 / (1.0 + (self.next_use(model, now) - now) / horizon_s)
 
-    def observe(self, at: float, key: str, model: str, hint: str | None = None) -> None:
+    def observe(self, at: float, key: str, model: str, said: Sequence[Hint] = (), session: str = "") -> None:
         """Nothing to learn."""
 
-    def following(self, key: str) -> Mapping[str, float]:
+    def following(self, key: str, session: str = "") -> Mapping[str, float]:
         return dict.fromkeys(self.uses, 1.0)
 
     def chances(self, now: float, horizon_s: float, steps: int) -> Mapping[str, float]:

@@ -8,12 +8,13 @@ other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 
 from scheduler.policy.config import GB, Config
 from scheduler.policy.decide import round_of
 from scheduler.policy.decisions import Decision, Drain, Evict, Load, Resume, Wait
+from scheduler.policy.hints import Hint
 from scheduler.policy.prefetch import Predictor
 from scheduler.policy.state import Action, Forecast, Line, Model, Node, Resident, State, Stats
 from scheduler.policy.view import View
@@ -121,9 +122,9 @@ class Gateway:
     def _arrive(self, i: int, model: str, at: float) -> None:
         """A free slot: go. Else join the line, and have the policy asked if it may act on that."""
         if self.ahead is not None:
-            hint = self.hints[i] if self.hints else None
+            said = self.hints[i] if self.hints else ()
             absent = self._is_absent if self.absent else None
-            self.ahead.arrived(at, self.trace.key_names[self.trace.keys[i]], model, hint, absent)
+            self.ahead.arrived(at, self.trace.key_names[self.trace.keys[i]], model, said, absent)
             if self.ahead.on and self.tick_at > at + AGAIN_S and self.absent:
                 self.tick_at = at + AGAIN_S
                 self._push(self.tick_at, None, TICK)
@@ -280,11 +281,12 @@ class Gateway:
             self.timeline.gone(node, model, at)
 
 
-def next_models(trace: Trace) -> list[str | None]:
+def next_models(trace: Trace) -> list[Sequence[Hint]]:
     """For each request the model that its key asks for next, as an app would say that knows its workflow."""
-    following: dict[int, str] = {}
-    hints: list[str | None] = [None] * len(trace)
+    known = [(Hint(model=name),) for name in trace.model_names]
+    following: dict[int, tuple[Hint, ...]] = {}
+    hints: list[Sequence[Hint]] = [()] * len(trace)
     for i in range(len(trace) - 1, -1, -1):
-        hints[i] = following.get(trace.keys[i])
-        following[trace.keys[i]] = trace.model_names[trace.models[i]]
+        hints[i] = following.get(trace.keys[i], ())
+        following[trace.keys[i]] = known[trace.models[i]]
     return hints

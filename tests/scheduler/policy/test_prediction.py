@@ -7,6 +7,7 @@ import random
 import pytest
 
 from scheduler.policy.gaps import HALVE_AT, Gaps, chance
+from scheduler.policy.hints import Hint
 from scheduler.policy.markov import WindowMarkov
 from scheduler.policy.prediction import MOST_KEYS, SESSION_S, Predictor
 from scheduler.policy.transitions import Transitions
@@ -143,7 +144,7 @@ def test_keys_are_told_apart_where_one_chain_for_all_sees_noise() -> None:
 
 def test_a_hint_is_believed_over_the_past() -> None:
     predictor, now = cycled("ab", 60)
-    predictor.observe(now + 10, "k", "a", hint="z")
+    predictor.observe(now + 10, "k", "a", [Hint(model="z")])
     chances = predictor.chances(now + 11, 30.0, 1)
     assert chances["z"] > 0.8
     assert chances.get("b", 0.0) < 0.1
@@ -199,8 +200,8 @@ def test_keys_are_forgotten_in_the_order_of_their_last_use() -> None:
     for i in range(MOST_KEYS + 10):
         predictor.observe(float(i), f"k{i}", "a")
     assert len(predictor.keys) == MOST_KEYS
-    assert "k0" not in predictor.keys
-    assert f"k{MOST_KEYS + 9}" in predictor.keys
+    assert ("k0", "") not in predictor.keys
+    assert (f"k{MOST_KEYS + 9}", "") in predictor.keys
 
 
 def test_a_key_that_was_away_for_a_session_counts_as_a_start() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from scheduler.policy.account import Account
 from scheduler.policy.config import Config
 from scheduler.policy.decisions import Load
+from scheduler.policy.hints import Hint
 from scheduler.policy.prefetch import horizon, propose
 from scheduler.policy.state import Action, Line, Model, Node, Pin, Resident
 from scheduler.policy.view import View
@@ -25,10 +26,10 @@ class Told:
     def __init__(self, chances: Mapping[str, float]) -> None:
         self.given = chances
 
-    def observe(self, at: float, key: str, model: str, hint: str | None = None) -> None:
+    def observe(self, at: float, key: str, model: str, said: Sequence[Hint] = (), session: str = "") -> None:
         raise AssertionError("propose only asks")
 
-    def following(self, key: str) -> Mapping[str, float]:
+    def following(self, key: str, session: str = "") -> Mapping[str, float]:
         return self.given
 
     def chances(self, now: float, horizon_s: float, steps: int) -> Mapping[str, float]:

@@ -86,4 +86,4 @@ def test_a_hint_is_the_next_model_of_the_same_key() -> None:
     rows = trace(
         [(0.0, "k", "a"), (1.0, "l", "b"), (2.0, "k", "c"), (3.0, "l", "a")], dict.fromkeys("abc", 5)
     )
-    assert next_models(rows) == ["c", "a", None, None]
+    assert [[hint.model for hint in said] for said in next_models(rows)] == [["c"], ["a"], [], []]
