@@ -120,6 +120,11 @@ class Account:
         entry = self._open.get((node, model))
         return [] if entry is None else [self._end(entry, "wasted", now, self._cost_s(entry))]
 
+    def called_off(self, node: str, model: str) -> None:
+        """A load that did not come to pass ends without a judgement."""
+        if entry := self._open.get((node, model)):
+            self._close(entry)
+
     def forget(self, now: float) -> list[Ending]:
         """End shadow prefetches that nobody came for."""
         late = [e for e in self._open.values() if e.shadow and now - e.ready > SHADOW_S]
@@ -141,9 +146,7 @@ class Account:
         return balance is None or now >= balance.off_until
 
     def _end(self, entry: Entry, kind: Kind, now: float, seconds: float) -> Ending:
-        del self._open[entry.node, entry.model]
-        for name in (entry.model, *entry.victims):
-            self._unlink(name, entry)
+        self._close(entry)
         self._trust(kind)
         seconds -= entry.harm_s
         if entry.harm_s and seconds < 0:
@@ -152,6 +155,11 @@ class Account:
         return Ending(
             node=entry.node, model=entry.model, kind=kind, at=now, seconds=seconds, shadow=entry.shadow
         )
+
+    def _close(self, entry: Entry) -> None:
+        del self._open[entry.node, entry.model]
+        for name in (entry.model, *entry.victims):
+            self._unlink(name, entry)
 
     def _unlink(self, name: str, entry: Entry) -> None:
         entries = self._by_model[name]

@@ -11,13 +11,13 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
 from scheduler.policy import context, placement, prefetch, switching
+from scheduler.policy.config import Config
 from scheduler.policy.decisions import Load
+from scheduler.policy.foresight import NEVER, Foresight
 from scheduler.policy.hints import Hint
 from scheduler.policy.prefetch import Proposals
 from scheduler.policy.view import View
 from scheduler.replay.trace import Trace
-
-NEVER = float("inf")
 
 
 class Clairvoyant:
@@ -46,13 +46,22 @@ class Clairvoyant:
     def chances(self, now: float, horizon_s: float, steps: int) -> Mapping[str, float]:
         return {model: self.chance(model, now, horizon_s) for model in self.uses}
 
-    def propose(self, view: View) -> Proposals:
+
+class Omniscient(Foresight):
+    """Loads ahead by the known future; it has no need to account for itself."""
+
+    def __init__(self, future: Clairvoyant, config: Config) -> None:
+        super().__init__(future, config)
+        self.future = future
+        self.keeps_account = False
+
+    def proposals(self, view: View) -> Proposals:
         """For each idle node the model that is needed soonest, if what goes for it is needed later."""
         if prefetch.cold_demand(view):
             return Proposals(blocked=True)
         absent = sorted(
-            (self.next_use(name, view.now), name)
-            for name in self.uses
+            (self.future.next_use(name, view.now), name)
+            for name in self.future.uses
             if name not in view.by_model and not view.loading.get(name)
         )
         proposals = Proposals(blocked=bool(absent))
@@ -65,11 +74,11 @@ class Clairvoyant:
         return proposals
 
     def _earlier(self, view: View, name: str, due: float) -> list[Load]:
-        model = view.state.models[name]
+        model, next_use = view.state.models[name], self.future.next_use
         for node in view.state.nodes.values():
             if not prefetch.is_free(view, node) or not view.may_load(node, model):
                 continue
             option = placement.on(view, node, model, context.usual(model))
-            if option and all(self.next_use(v, view.now) > due for v in option.victims.models):
+            if option and all(next_use(v, view.now) > due for v in option.victims.models):
                 return [switching.load(view, model, option, "prefetch", f"Needed in {due - view.now:.1f} s.")]
         return []

@@ -14,11 +14,10 @@ from heapq import heappop, heappush
 from scheduler.policy.config import GB, Config
 from scheduler.policy.decide import round_of
 from scheduler.policy.decisions import Decision, Drain, Evict, Load, Resume, Wait
+from scheduler.policy.foresight import AGAIN_S, Foresight
 from scheduler.policy.hints import Hint
-from scheduler.policy.prefetch import Predictor
 from scheduler.policy.state import Action, Forecast, Line, Model, Node, Resident, State, Stats
 from scheduler.policy.view import View
-from scheduler.replay.ahead import AGAIN_S, Ahead
 from scheduler.replay.fleet import Timing
 from scheduler.replay.outcome import Record, Timeline
 from scheduler.replay.trace import Trace
@@ -38,13 +37,13 @@ class Gateway:
         timing: Timing,
         config: Config,
         forecast: Forecast | None = None,
-        predictor: Predictor | None = None,
+        ahead: Foresight | None = None,
         hints: bool = False,
         timeline: Timeline | None = None,
         progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.trace, self.config = trace, config
-        self.ahead = Ahead(predictor, config) if predictor is not None else None
+        self.ahead = ahead
         self.tick_at = float("inf")
         self.loading: set[str] = set()
         self.absent = len(trace.model_names)  # models that are resident nowhere
@@ -124,7 +123,7 @@ class Gateway:
         if self.ahead is not None:
             said = self.hints[i] if self.hints else ()
             absent = self._is_absent if self.absent else None
-            self.ahead.arrived(at, self.trace.key_names[self.trace.keys[i]], model, said, absent)
+            self.ahead.arrived(at, self.trace.key_names[self.trace.keys[i]], model, said, absent=absent)
             if self.ahead.on and self.tick_at > at + AGAIN_S and self.absent:
                 self.tick_at = at + AGAIN_S
                 self._push(self.tick_at, None, TICK)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from scheduler.policy.config import Config
+from scheduler.policy.foresight import Foresight
 from scheduler.policy.markov import WindowMarkov
 from scheduler.policy.prediction import Predictor
-from scheduler.policy.prefetch import Predictor as Learner
 from scheduler.policy.state import Forecast, Node
-from scheduler.replay.clairvoyant import Clairvoyant
+from scheduler.replay.clairvoyant import Clairvoyant, Omniscient
 from scheduler.replay.fleet import Timing
 from scheduler.replay.gateway import Gateway
 from scheduler.replay.ollama import OllamaFleet
@@ -56,13 +56,14 @@ def _ollama(setting: Setting, *, routed: bool = False) -> list[Record]:
 
 def _seed(setting: Setting) -> list[Record]:
     config = replace(LRU, margin=0.10, prefetch="confidence")
-    return [_gateway(setting, config, predictor=WindowMarkov())]
+    return [_gateway(setting, config, ahead=Foresight(WindowMarkov(), config))]
 
 
 def _bridge(setting: Setting, *, prefetch: bool = True, learn: bool = True) -> list[Record]:
     predictor = Predictor() if learn else None
     config = EXACT if prefetch else ON_DEMAND
-    return [_gateway(setting, config, forecast=predictor, predictor=predictor)]
+    ahead = None if predictor is None else Foresight(predictor, config)
+    return [_gateway(setting, config, forecast=predictor, ahead=ahead)]
 
 
 def _belady(setting: Setting) -> list[Record]:
@@ -71,11 +72,12 @@ def _belady(setting: Setting) -> list[Record]:
 
 def _oracle(setting: Setting) -> list[Record]:
     future = Clairvoyant(setting.trace)
-    return [_gateway(setting, replace(EXACT, eviction="order"), forecast=future, predictor=future)]
+    config = replace(EXACT, eviction="order")
+    return [_gateway(setting, config, forecast=future, ahead=Omniscient(future, config))]
 
 
 def _gateway(
-    setting: Setting, config: Config, forecast: Forecast | None = None, predictor: Learner | None = None
+    setting: Setting, config: Config, forecast: Forecast | None = None, ahead: Foresight | None = None
 ) -> Record:
     return Gateway(
         setting.trace,
@@ -83,7 +85,7 @@ def _gateway(
         setting.timing,
         config,
         forecast,
-        predictor,
+        ahead,
         hints=setting.hints,
         timeline=Timeline() if setting.picture else None,
         progress=setting.progress,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from scheduler.policy.config import Config
+from scheduler.policy.foresight import Foresight
 from scheduler.policy.prediction import Predictor
 from scheduler.replay.fleet import Timing, parse
 from scheduler.replay.gateway import Gateway
@@ -18,7 +19,8 @@ CYCLE = trace([(20.0 * i, "k", "abcd"[i % 4]) for i in range(200)], dict.fromkey
 
 def gateway(rows: Trace, config: Config, *, hints: bool = False) -> Gateway:
     timing, predictor = Timing(), Predictor()
-    return Gateway(rows, parse("1x24", timing), timing, config, predictor, predictor, hints=hints)
+    ahead = Foresight(predictor, config)
+    return Gateway(rows, parse("1x24", timing), timing, config, predictor, ahead, hints=hints)
 
 
 def test_a_learned_cycle_is_met_warm_where_no_eviction_rule_could() -> None:
