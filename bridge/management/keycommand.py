@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentTypeError
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.core.serializers.json import DjangoJSONEncoder
-from django.db import OperationalError, ProgrammingError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from bridge import env
 from bridge.models import ApiKey
 from bridge.models.audit import facts
+from scheduler.management.console import ConsoleCommand
 
 
-class KeyCommand(BaseCommand):
+class KeyCommand(ConsoleCommand):
     """Exit code 2 for bad input, 1 where a key's state or the database forbids it."""
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="Write JSON.")
-
-    def execute(self, *args: Any, **options: Any) -> str | None:
-        try:
-            return super().execute(*args, **options)
-        except (OperationalError, ProgrammingError) as error:
-            raise CommandError(
-                f"The database cannot be used: {str(error).strip()}. If it is new, run `manage.py migrate`;"
-                " otherwise check DATABASE_URL or BRIDGE_DATA_DIR."
-            ) from error
-
-    def write_json(self, value: Any) -> None:
-        self.stdout.write(json.dumps(value, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False))
 
     def write_new(self, key: ApiKey, token: str) -> None:
         """A new key: alone on stdout in a pipe, so that `KEY=$(manage.py createkey app)` works."""

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
-from scheduler.management.console import SchedulerCommand
+from scheduler.management.console import ConsoleCommand
 from scheduler.models import OperatorRequest
 from scheduler.models.signals import operator_wrote
 
@@ -18,7 +18,7 @@ LOOK_S = 0.1  # between looks at what became of a request
 NOT_IN_TIME = 3  # exit code
 
 
-class AskCommand(SchedulerCommand):
+class AskCommand(ConsoleCommand):
     """Exit code 0: asked, or with --wait done; 1: refused; 2: bad input; 3: not carried out in time."""
 
     kind: str

@@ -1,4 +1,4 @@
-"""What the scheduler's commands have in common: --json, tables, exit codes."""
+"""What the commands have in common: --json, tables, exit codes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Output(Protocol):
     def isatty(self) -> bool: ...
 
 
-class SchedulerCommand(BaseCommand):
-    """Exit code 2 for bad input, 1 where a node or the database does not answer."""
+class ConsoleCommand(BaseCommand):
+    """Writes JSON on --json; exit code 2 for bad input, 1 where a node or the database does not answer."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="Write JSON.")

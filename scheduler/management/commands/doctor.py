@@ -6,14 +6,14 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from scheduler.management import doctor, node_checks
-from scheduler.management.console import SchedulerCommand, show
+from scheduler.management.console import ConsoleCommand, show
 from scheduler.management.doctor import Finding
 
 COLUMNS = ("", "CHECK", "FOUND", "DO")
 MARKS = {"ok": "ok", "warn": "warn", "fail": "FAIL"}
 
 
-class Command(SchedulerCommand):
+class Command(ConsoleCommand):
     help = (
         "Check everything the bridge stands on, each with its cause and its cure. Exit code 1 when one fails."
     )

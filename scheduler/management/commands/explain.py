@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from scheduler.board.interface import BoardDown, Line
 from scheduler.board.redis import RedisBoard
-from scheduler.management.console import SchedulerCommand, gib, show
+from scheduler.management.console import ConsoleCommand, gib, show
 from scheduler.policy.config import DEFAULT
 from scheduler.policy.names import BadName, normalise
 from scheduler.residency import rows
@@ -31,7 +31,7 @@ HEADLINES = {
 }
 
 
-class Command(SchedulerCommand):
+class Command(ConsoleCommand):
     help = (
         "Say what would become of a request for a model now: where it would be placed, what would go, why. "
         "Looks at the nodes itself; no scheduler has to run. Exit code 1 when it would be refused."

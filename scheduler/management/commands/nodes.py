@@ -12,7 +12,7 @@ from django.db import transaction
 
 from scheduler.catalogue import sync
 from scheduler.management import health
-from scheduler.management.console import SchedulerCommand, gib, show, size
+from scheduler.management.console import ConsoleCommand, gib, show, size
 from scheduler.management.health import Health
 from scheduler.models import ModelOnNode, Node
 from scheduler.models.node import clean_url, name_for
@@ -32,7 +32,7 @@ COLUMNS = (
 )
 
 
-class Command(SchedulerCommand):
+class Command(ConsoleCommand):
     help = "List the nodes with a live look at each, add one, or remove one."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from scheduler.management import health
-from scheduler.management.console import SchedulerCommand, gib, show
+from scheduler.management.console import ConsoleCommand, gib, show
 from scheduler.models import Node
 from scheduler.nodes import RunningModel
 
@@ -15,7 +15,7 @@ COLUMNS = ("NODE", "MODEL", "VRAM", "IN HOST MEMORY", "CONTEXT", "DIGEST", "UNTI
 FOREVER_YEAR = 2200  # Ollama writes "for ever" as a moment some 300 years away
 
 
-class Command(SchedulerCommand):
+class Command(ConsoleCommand):
     help = "Show what is loaded on each node now, by /api/ps. Exit code 1 when a node did not answer."
 
     def add_arguments(self, parser: CommandParser) -> None:

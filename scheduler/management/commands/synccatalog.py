@@ -6,10 +6,10 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from scheduler.catalogue import NodeSync, SyncReport, sync
-from scheduler.management.console import SchedulerCommand
+from scheduler.management.console import ConsoleCommand
 
 
-class Command(SchedulerCommand):
+class Command(ConsoleCommand):
     help = "Read the nodes and make the catalogue equal to what they hold. Exit code 1 when one failed."
 
     def handle(self, *args: Any, **options: Any) -> None:
