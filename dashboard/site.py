@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,27 +11,8 @@ from django.template.response import TemplateResponse
 from django.urls import path
 
 from dashboard import livepage
-from dashboard.live import may_watch
+from dashboard.navigation import menu
 from dashboard.overview import overview
-
-APPS = ("bridge", "scheduler", "auth", "axes")
-NAMES = {"auth": "People", "axes": "Sign-ins"}
-MODELS = (
-    "ApiKey",
-    "UsageRecord",
-    "AuditEvent",
-    "Node",
-    "CatalogModel",
-    "Alias",
-    "PinningPolicy",
-    "User",
-    "Group",
-)
-
-
-def _place(order: Sequence[str], name: str) -> int:
-    """Where a name stands; those that are not in the order stay behind it as they were."""
-    return order.index(name) if name in order else len(order)
 
 
 class BridgeAdminSite(AdminSite):
@@ -52,15 +32,8 @@ class BridgeAdminSite(AdminSite):
         return live + super().get_urls()
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """Ours first, and in the order of use rather than of the alphabet."""
-        apps = sorted(
-            super().get_app_list(request, app_label), key=lambda app: _place(APPS, app["app_label"])
-        )
-        for app in apps:
-            app["name"] = NAMES.get(app["app_label"], app["name"])
-            app["models"].sort(key=lambda model: _place(MODELS, model["object_name"]))
-        return apps
+        apps = super().get_app_list(request, app_label)
+        return apps if app_label else menu(request, apps)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        seen = {"may_watch": may_watch(request.user)}
-        return super().index(request, overview(request) | seen | (extra_context or {}))
+        return super().index(request, overview(request) | (extra_context or {}))

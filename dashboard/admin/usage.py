@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from bridge.models import Outcome, UsageRecord
+from dashboard import story
 from dashboard.admin.readonly import ReadOnlyAdmin
 from dashboard.admin.usagefilters import ModelFilter, NodeFilter, ReasonFilter
 from dashboard.paging import BoundedPaginator
@@ -17,6 +22,7 @@ from dashboard.paging import BoundedPaginator
 class UsageRecordAdmin(ReadOnlyAdmin):
     """Quick over ten million rows: nothing here counts or compares more than a bounded number of them."""
 
+    change_form_template = "admin/bridge/usagerecord/change_form.html"
     list_display = ("shown_at", "who", "what", "shown_outcome", "load", "tokens", "timing")
     list_filter = ("outcome", ModelFilter, NodeFilter, ReasonFilter)
     search_fields = ("request_id", "key")  # how: get_search_results
@@ -44,6 +50,36 @@ class UsageRecordAdmin(ReadOnlyAdmin):
             },
         ),
     )
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Who searches for a request by its id wants its page."""
+        term = request.GET.get("q", "").strip()
+        if term.startswith("req_") and self.has_view_permission(request):
+            found = UsageRecord.objects.filter(request_id=term).values_list("pk", flat=True).first()
+            if found is not None:
+                return redirect("admin:bridge_usagerecord_change", found)
+        return super().changelist_view(request, extra_context)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        record = self.get_object(request, unquote(object_id))
+        extra = {} if record is None else self._beside(request, record)
+        return super().change_view(request, object_id, form_url, extra | (extra_context or {}))
+
+    @staticmethod
+    def _beside(request: HttpRequest, record: UsageRecord) -> dict[str, Any]:
+        """What happened to the request, and why there; the ledger's part for who may see the ledger."""
+        sees = request.user.has_perm("scheduler.view_ledgerentry")
+        phases = story.phases(record, story.entries_about(record) if sees else [])
+        return {
+            "title": f"Request {record.request_id}",
+            "subtitle": None,
+            "bars": story.bars(phases, record.total_ms),
+            "why": story.why_there(record),
+            "meaning": story.REASONS.get(record.reason, ""),
+            "brought": story.brought_by(record) if sees else None,
+        }
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[UsageRecord], search_term: str

@@ -79,7 +79,8 @@ def test_a_keys_figures_are_its_own(db: None) -> None:
     assert figures.since(start, key="ab12cd34").prompt_tokens == 5
 
 
-def test_our_own_rows_come_first_in_the_menu(root: Client) -> None:
-    apps = root.get("/admin/").context["app_list"]
+def test_what_is_watched_and_our_own_rows_come_first_in_the_menu(root: Client) -> None:
+    watch, *apps = root.get("/admin/").context["app_list"]
+    assert [page["name"] for page in watch["models"]][:2] == ["Live", "Timeline"]
     assert apps[0]["app_label"] == "bridge"
     assert [model["object_name"] for model in apps[0]["models"]] == ["ApiKey", "UsageRecord", "AuditEvent"]
