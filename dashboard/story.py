@@ -149,7 +149,7 @@ def why_there(record: UsageRecord) -> str:
     if record.load == "cold":
         return f"No resident could serve it when it came: it waited {waited} for a load on {record.node}."
     if record.load == "prefetched":
-        return f"{held}, loaded ahead of demand; this was the first request that it served."
+        return f"{held}, loaded ahead of demand; this was its first request."
     if record.queue_ms >= SOON_MS:
         return f"{held}; it waited {waited} until a slot was free."
     return f"{held} with a free slot when it came."

@@ -106,8 +106,7 @@ def test_the_speed_counts_only_what_was_not_cached() -> None:
         ({"load": "warm"}, "qwen3:8b was resident on gpu1; it waited 3.0 s until a slot was free."),
         (
             {"load": "prefetched"},
-            "qwen3:8b was resident on gpu1, loaded ahead of demand;"
-            " this was the first request that it served.",
+            "qwen3:8b was resident on gpu1, loaded ahead of demand; this was its first request.",
         ),
     ],
 )
