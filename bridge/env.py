@@ -244,11 +244,15 @@ def table() -> str:
 def public_url() -> str:
     """The address that users see."""
     given: str = VALUES["BRIDGE_PUBLIC_URL"]
-    if given:
-        return given.rstrip("/")
-    host = VALUES["BRIDGE_HOST"]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  a reachable form of "any"
-    return f"http://{shown}:{VALUES['BRIDGE_PORT']}"
+    return given.rstrip("/") if given else local_url(VALUES)
+
+
+def local_url(values: Mapping[str, Any]) -> str:
+    """Where this machine reaches the server that has these settings."""
+    host: str = values["BRIDGE_HOST"]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  a reachable form of "any"
+    shown = f"[{host.strip('[]')}]" if ":" in host else host
+    return f"http://{shown}:{values['BRIDGE_PORT']}"
 
 
 if __name__ == "__main__":
