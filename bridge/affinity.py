@@ -27,7 +27,7 @@ class Affinity:
             self._nodes.popitem(last=False)
 
 
-def conversation_of(account: str, model: str, session: bytes, inner: Inner) -> int:
+def conversation_of(account: str, model: str, session: str, inner: Inner) -> int:
     """What stays the same from turn to turn: the session that the app names, or else how it began.
 
     The system text and the first message are sent again with every turn, so their hash is the conversation's.

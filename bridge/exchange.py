@@ -45,6 +45,7 @@ class Exchange:
     first_token_s: float | None = None  # from arrival
     lines: int = 0  # lines of the node's stream so far: about one token each
     prompt_estimate: int = 0  # tokens
+    ignored: str = ""  # names in X-Bridge-Next-Model that mean no model here
     counts: Counts | None = None
     served: Callable[[str], None] | None = None  # told the node that answered
     learn: Callable[[int], None] | None = None  # told the prompt tokens that the node counted
@@ -120,6 +121,8 @@ class Exchange:
                 (b"x-bridge-queue-ms", b"%d" % round(self.queued_s * 1000)),
                 (b"server-timing", b"queue;dur=%d" % round(self.queued_s * 1000)),
             ]
+        if self.ignored:
+            out.append((b"x-bridge-next-model-ignored", self.ignored.encode()))
         if self.allowance is not None:
             out += _ratelimit(self.allowance)
         return out

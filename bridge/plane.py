@@ -28,6 +28,7 @@ from bridge.errors import NotAuthorised, NotFound, Refused
 from bridge.estimates import OUTPUT_ROOM, Estimates, context_needed
 from bridge.exchange import Exchange
 from bridge.grants import Grant
+from bridge.hints import Told, told
 from bridge.hot.client import Client
 from bridge.hot.request import HotRequest, peer
 from bridge.keyring import KeyRingKeeper
@@ -44,7 +45,6 @@ log = logging.getLogger(__name__)
 SUSPECT_S = 2.0  # a node that failed a request is left out for this long, until the scheduler has looked
 RENEW_S = 1.0
 SAMPLE_S = 1.0
-SESSION_HEADER = b"x-bridge-session"
 
 
 class DataPlane:
@@ -175,6 +175,8 @@ class DataPlane:
         if not embeds and not inner.images:
             exchange.learn = partial(self.estimates.learn, entry.name, inner.prompt_bytes)
         limits = grant.limits(exchange.at)
+        said = told(request.raw_headers, self.catalogue, grant)
+        exchange.ignored = said.ignored
         if limits.budgets and not embeds:
             bound_output(inner, num_ctx or entry.num_ctx)
         return Ticket(
@@ -188,15 +190,16 @@ class DataPlane:
             priority=grant.priority,
             limits=limits,
             avoid=self._suspected(),
-            prefer=self._preferred(request, exchange, inner, entry),
+            prefer=self._preferred(said, exchange, inner, entry),
+            session=said.session,
+            next_models=said.models,
         )
 
-    def _preferred(self, request: HotRequest, exchange: Exchange, inner: Inner, entry: Entry) -> str | None:
+    def _preferred(self, said: Told, exchange: Exchange, inner: Inner, entry: Entry) -> str | None:
         """The node that served the conversation last, where there is a choice."""
         if len(entry.nodes) < 2 or exchange.grant is None:
             return None
-        session = request.header(SESSION_HEADER)
-        conversation = conversation_of(exchange.grant.account, entry.name, session, inner)
+        conversation = conversation_of(exchange.grant.account, entry.name, said.session, inner)
         exchange.served = partial(self.affinity.served, conversation)
         return self.affinity.node(conversation)
 

@@ -46,6 +46,8 @@ MODELS = (
     "CatalogModel",
     "Alias",
     "PinningPolicy",
+    "Workflow",
+    "WarmPrefix",
     "User",
     "Group",
 )

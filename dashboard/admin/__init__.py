@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dashboard.admin import aliases, audit, catalog, decisions, keys, nodes, people, pinning, usage
+from dashboard.admin import ahead, aliases, audit, catalog, decisions, keys, nodes, people, pinning, usage
 
-__all__ = ["aliases", "audit", "catalog", "decisions", "keys", "nodes", "people", "pinning", "usage"]
+__all__ = ["ahead", "aliases", "audit", "catalog", "decisions", "keys", "nodes", "people", "pinning", "usage"]

@@ -18,7 +18,7 @@ STATES = {"asked": "warn", "done": "good", "refused": "bad"}
 
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(ReadOnlyAdmin):
-    list_display = ("second", "kind", "model", "node", "why", "took", "shown_outcome", "reason")
+    list_display = ("second", "kind", "model", "node", "why", "took", "shown_outcome", "saved", "reason")
     list_filter = ("kind", "outcome", "cause")
     search_fields = ("=model", "=node", "=key")
     search_help_text = "A model, a node, or the id of a key, in full."
@@ -32,7 +32,7 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
         ("kind", "cause", "who"),
         ("model", "node"),
         ("time", "size"),
-        "shown_outcome",
+        ("shown_outcome", "saved"),
         "reason",
     )
 
@@ -64,6 +64,10 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     @admin.display(description="VRAM")
     def size(self, entry: LedgerEntry) -> str:
         return gib(entry.bytes)
+
+    @admin.display(description="saved", ordering="saved_s")
+    def saved(self, entry: LedgerEntry) -> str:
+        return seconds(entry.saved_s)
 
     @admin.display(description="outcome", ordering="outcome")
     def shown_outcome(self, entry: LedgerEntry) -> SafeString:

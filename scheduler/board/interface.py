@@ -64,6 +64,8 @@ class Ticket:
     limits: Limits = NO_LIMITS
     avoid: frozenset[str] = frozenset()  # nodes that failed this request already
     prefer: str | None = None  # node that holds its prefix; taken when it has a free slot
+    session: str = ""  # hash of the conversation that its app names; for prediction alone, as the next
+    next_models: tuple[str, ...] = ()  # catalogue names that its app says to ask for next, in order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +166,8 @@ class Arrival:
     at: float
     key: str
     model: str
+    session: str = ""
+    next_models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

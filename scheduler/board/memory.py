@@ -42,7 +42,7 @@ class MemoryBoard:
         self._lines = Lines(self._bounds, self._demand.set)
         self._tickets: dict[str, Entry] = {}
         self._accounts: dict[str, Account] = {}
-        self._arrivals: deque[tuple[float, str, str]] = deque(maxlen=ARRIVALS)
+        self._arrivals: deque[tuple[float, Ticket]] = deque(maxlen=ARRIVALS)
         self._leases = Leases(self._bounds.lease_s)
         self._leader = Leadership(self._bounds.lead_s)
         self._swept = self._forgot = self._clock()
@@ -56,7 +56,7 @@ class MemoryBoard:
         known = self._tickets.get(ticket.id)
         if known is not None:
             return self._standing(known, now)
-        self._arrivals.append((now, ticket.key, ticket.model))
+        self._arrivals.append((now, ticket))
         account = self._account(ticket.key)
         over = account.over(ticket, now)
         if over is not None:
@@ -193,7 +193,10 @@ class MemoryBoard:
 
     async def arrivals(self) -> list[Arrival]:
         """See Board."""
-        came = [Arrival(at=at, key=key, model=model) for at, key, model in self._arrivals]
+        came = [
+            Arrival(at=at, key=t.key, model=t.model, session=t.session, next_models=t.next_models)
+            for at, t in self._arrivals
+        ]
         self._arrivals.clear()
         return came
 

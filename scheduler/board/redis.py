@@ -231,8 +231,7 @@ class RedisBoard:
 
     async def arrivals(self) -> list[Arrival]:
         """See Board."""
-        came = [json.loads(each) for each in await self._run("arrivals")]
-        return [Arrival(at=float(at), key=key, model=model) for at, key, model in came]
+        return [wire.arrival_of(each) for each in await self._run("arrivals")]
 
     async def wait_for_demand(self, timeout_s: float) -> bool:
         """See Board."""

@@ -10,7 +10,18 @@ from typing import Any
 
 from scheduler.board import refusals
 from scheduler.board.held import Held
-from scheduler.board.interface import Allowance, Bounds, Budget, Line, Place, Refusal, Resident, Seat, Ticket
+from scheduler.board.interface import (
+    Allowance,
+    Arrival,
+    Bounds,
+    Budget,
+    Line,
+    Place,
+    Refusal,
+    Resident,
+    Seat,
+    Ticket,
+)
 from scheduler.policy import backpressure
 
 Values = dict[str, Any]
@@ -59,6 +70,8 @@ def ticket_values(
     }
     optional = {
         "prefer": ticket.prefer,
+        "session": ticket.session or None,
+        "next": list(ticket.next_models) or None,
         "rpm": limits.requests_per_minute,
         "tpm": limits.tokens_per_minute,
         "parallel": limits.parallel,
@@ -195,6 +208,13 @@ def _refusal(ticket: Ticket, said: Values, bounds: Bounds, allowance: Allowance)
         return refusals.no_node(ticket.id, ticket.model, allowance)
     crowd = refusals.Crowd(reason, said["waiting"], said["total"], _retry_after(said["facts"]))
     return refusals.crowded(ticket, crowd, bounds, allowance)
+
+
+def arrival_of(text: str | bytes) -> Arrival:
+    """[at, key, model], and where its app told them [..., session, next models]."""
+    at, key, model, *told = json.loads(text)
+    session, following = told or ("", ())
+    return Arrival(at=float(at), key=key, model=model, session=session, next_models=tuple(following))
 
 
 def line_of(values: Values) -> Line:

@@ -10,6 +10,8 @@ from scheduler.models.node import Node
 from scheduler.models.operator_request import OperatorRequest
 from scheduler.models.pinning import PinningPolicy
 from scheduler.models.revision import CATALOGUE, Revised, RevisedQuerySet, Revision
+from scheduler.models.warm_prefix import WarmPrefix
+from scheduler.models.workflow import Workflow
 
 __all__ = [
     "CATALOGUE",
@@ -24,4 +26,6 @@ __all__ = [
     "Revised",
     "RevisedQuerySet",
     "Revision",
+    "WarmPrefix",
+    "Workflow",
 ]

@@ -16,15 +16,15 @@ def chat(*contents: str) -> Inner:
 
 
 def test_the_turns_of_a_conversation_are_one_and_other_beginnings_are_others() -> None:
-    first = conversation_of("a", "m", b"", chat("system", "question"))
-    assert conversation_of("a", "m", b"", chat("system", "question", "answer", "more")) == first
-    assert conversation_of("a", "m", b"", chat("system", "other")) != first
-    assert conversation_of("b", "m", b"", chat("system", "question")) != first
+    first = conversation_of("a", "m", "", chat("system", "question"))
+    assert conversation_of("a", "m", "", chat("system", "question", "answer", "more")) == first
+    assert conversation_of("a", "m", "", chat("system", "other")) != first
+    assert conversation_of("b", "m", "", chat("system", "question")) != first
 
 
 def test_a_named_session_counts_before_its_words() -> None:
-    assert conversation_of("a", "m", b"s1", chat("x")) == conversation_of("a", "m", b"s1", chat("y"))
-    assert conversation_of("a", "m", b"s1", chat("x")) != conversation_of("a", "m", b"s2", chat("x"))
+    assert conversation_of("a", "m", "s1", chat("x")) == conversation_of("a", "m", "s1", chat("y"))
+    assert conversation_of("a", "m", "s1", chat("x")) != conversation_of("a", "m", "s2", chat("x"))
 
 
 def test_the_conversation_silent_longest_is_forgotten_first() -> None:

@@ -33,7 +33,8 @@ def ann() -> Actor:
 @pytest.fixture
 def roles(db: None) -> None:
     """The groups, as the migration makes them: tests that empty the tables take them away."""
-    importlib.import_module("dashboard.migrations.0001_roles").make(apps, None)
+    for name in ("0001_roles", "0002_ahead_roles"):
+        importlib.import_module(f"dashboard.migrations.{name}").make(apps, None)
 
 
 def signed_in(name: str, role: str = "") -> Client:

@@ -27,7 +27,7 @@ def test_the_headers_that_are_told_come_and_no_others_of_ours(served: Served) ->
     key = served.bridge.key("limited", "--rpm", "1", "--tpm", "100000")
     body = served.body("/api/chat", stream=True)
     with served.bridge.client(served.key) as client:
-        seen = set(client.post("/api/chat", json=body).headers)
+        seen = set(client.post("/api/chat", json=body, headers={"X-Bridge-Next-Model": "none"}).headers)
     with served.bridge.client(key) as client:
         client.post("/api/chat", json=body)
         refused = client.post("/api/chat", json=body)

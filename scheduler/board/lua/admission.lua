@@ -3,7 +3,11 @@
 local ARRIVALS = 10000
 
 local function note_arrival(t)
-  if redis.call('RPUSH', P .. 'arrivals', cjson.encode({ now, t.key, t.model })) > ARRIVALS then
+  local said = { now, t.key, t.model }
+  if t.session or t.next then
+    said[4], said[5] = t.session or '', t.next or {}
+  end
+  if redis.call('RPUSH', P .. 'arrivals', cjson.encode(said)) > ARRIVALS then
     redis.call('LTRIM', P .. 'arrivals', -ARRIVALS, -1)
   end
 end
@@ -17,6 +21,7 @@ end
 local function open(t)
   t.deadline = now + t.left
   t.left, t.lease, t.queue_model, t.queue_total, t.rpm, t.tpm, t.parallel = nil, nil, nil, nil, nil, nil, nil
+  t.session, t.next = nil, nil
   t.admitted = now
   t.joined = now
   t.queued = 0

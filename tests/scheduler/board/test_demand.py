@@ -79,6 +79,15 @@ async def test_arrivals_tell_admitted_and_refused_once(board: Board, clock: Cloc
     assert await board.arrivals() == []
 
 
+async def test_arrivals_tell_what_apps_say_of_their_future(board: Board) -> None:
+    await publish(board, resident())
+    await seated(board, ticket(session="s1", next_models=("e", "f")))
+    await board.admit(ticket(model="unknown", next_models=("e",)))
+    await board.admit(ticket(model="unknown", session="s2"))
+    said = [(each.session, each.next_models) for each in await board.arrivals()]
+    assert said == [("s1", ("e", "f")), ("", ("e",)), ("s2", ())]
+
+
 async def test_a_joined_line_wakes_the_scheduler(board: Board) -> None:
     await publish(board)
     watch = asyncio.create_task(board.wait_for_demand(30.0))
