@@ -121,8 +121,10 @@ def _time(value: Any) -> datetime:
 
 
 def _text(value: Any, most: int) -> str:
-    # PostgreSQL refuses NUL, and lone surrogates cannot be encoded.
     text = value if isinstance(value, str) else ""
+    if text.isascii() and "\0" not in text:
+        return text[:most]
+    # PostgreSQL refuses NUL, and lone surrogates cannot be encoded.
     return text.replace("\0", "").encode("utf-8", "replace").decode()[:most]
 
 
