@@ -66,6 +66,8 @@ class RedisBoard:
         self._conveyor = Conveyor(command_client(url), timeout_s, self._went_down, self._came_up)
         self._mailbox = Mailbox(listening_client(url), self._deliver, self._heard)
         self._settling = Settling(self._run, self._now)
+        self._strangers: set[str] = set()  # holders that Redis did not know, until they renew
+        self._led = False  # somebody leads, or did
         self._holders: set[str] = set()  # those that this process renews: one, but for tests
         self._demand = asyncio.Event()
         self._closed = False
@@ -114,6 +116,7 @@ class RedisBoard:
         ticket = held.ticket
         self._settling.learn(ticket, values)
         answer = wire.answer_of(ticket, values, self._bounds)
+        self._led = self._led or not isinstance(answer, Refusal)
         if isinstance(answer, Place):
             held.answered = True
             answer = held.outcome or answer
@@ -121,6 +124,9 @@ class RedisBoard:
             held.end(answer)
         if isinstance(answer, Refusal):
             self.held.pop(ticket.id)
+        if values.get("stranger"):
+            self._strangers |= {ticket.holder} & self._holders  # at its first contact nothing was lost
+            self._restore(ticket.holder)
         return answer
 
     async def wait(self, ticket: str, timeout_s: float) -> Seat | Refusal | None:
@@ -151,9 +157,8 @@ class RedisBoard:
     async def _look(self, held: Held) -> Place | None:
         ticket = held.ticket
         answer = await self._run("look", ticket.holder, ticket.id)
-        if not answer:  # lost with the data or the lease; `renew` restores it, unless it is too late
-            if ticket.deadline <= self._now() and held.outcome is None:
-                held.end(refusals.too_late(ticket.id, self._now() - held.since, 1))
+        if not answer:  # lost with the data or the lease
+            self._lost(held)
             return None
         said = wire.answer_of(ticket, json.loads(answer), self._bounds)
         if isinstance(said, Place):
@@ -161,6 +166,16 @@ class RedisBoard:
         if held.outcome is None:
             held.end(said)
         return None
+
+    def _lost(self, held: Held) -> None:
+        """Redis does not know a ticket that waits here."""
+        ticket = held.ticket
+        if held.outcome is not None:
+            return
+        if ticket.deadline <= self._now():
+            held.end(refusals.too_late(ticket.id, self._now() - held.since, 1))
+        else:
+            self._restore(ticket.holder)
 
     async def position(self, ticket: str) -> Place | None:
         """See Board."""
@@ -182,7 +197,9 @@ class RedisBoard:
         known = bool(await self._run("renew", holder, str(self._bounds.lease_s)))
         if not known:
             self._restore(holder)
-        return known
+        met = holder in self._strangers
+        self._strangers.discard(holder)
+        return known and not met
 
     async def spent(self, key: str, budget: Budget, tokens: int) -> None:
         """See Board."""
@@ -272,9 +289,10 @@ class RedisBoard:
         return self._conveyor.run(operation, f"{self._prefix}meta", clock, *args)
 
     def _values(self, held: Held) -> wire.Values:
-        return wire.ticket_values(
+        values = wire.ticket_values(
             held.ticket, inbox=self._inbox, bounds=self._bounds, floors=self._settling.floors, now=self._now()
         )
+        return values | ({"led": self._bounds.lead_s} if self._led else {})
 
     async def _shown(self) -> list[tuple[str, str, wire.Values]]:
         """Model, node and values of each published resident."""

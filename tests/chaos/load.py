@@ -23,6 +23,7 @@ class Load:
         self.finished: list[str] = []  # request ids that the client saw end well
         self.begun: list[str] = []  # those whose headers it saw
         self.refusals: list[int] = []  # other statuses than 200
+        self.texts: list[str] = []  # what those said
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(connections)]
@@ -53,16 +54,18 @@ class Load:
         body: dict[str, Any] = {"model": "llama3.2", "stream": stream, **BODIES[route]}
         with client.stream("POST", route, json=body) as reply:
             if reply.status_code != 200:
+                text = reply.read()
                 with self._lock:
                     self.refusals.append(reply.status_code)
+                    self.texts.append(text.decode())
                 return
             request_id = reply.headers["x-request-id"]
             with self._lock:
                 self.begun.append(request_id)
-            text = b""
+            body_seen = b""
             for chunk in reply.iter_raw():
-                text += chunk
-                if stream and END[route] in text:
+                body_seen += chunk
+                if stream and END[route] in body_seen:
                     self._ended(request_id)
                     return
             if not stream:

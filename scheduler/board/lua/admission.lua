@@ -21,7 +21,7 @@ end
 local function open(t)
   t.deadline = now + t.left
   t.left, t.lease, t.queue_model, t.queue_total, t.rpm, t.tpm, t.parallel = nil, nil, nil, nil, nil, nil, nil
-  t.session, t.next = nil, nil
+  t.session, t.next, t.led = nil, nil, nil
   t.admitted = now
   t.joined = now
   t.queued = 0
@@ -38,6 +38,13 @@ local function seat_or_line(t, node, head)
   return answer
 end
 
+-- The data were lost: the holder knows of a scheduler, which gets its leases to say again that it leads.
+local function recall_leader(t)
+  if t.led and redis.call('HEXISTS', META, 'led') == 0 then
+    redis.call('HSET', META, 'led', exact(now), 'lead_s', t.led)
+  end
+end
+
 local function admit(t)
   local known = read_ticket(t.holder, t.id)
   if known then
@@ -49,6 +56,7 @@ local function admit(t)
   if exceeded then
     return { ticket = t.id, over = exceeded, allowance = allowance(t, windows) }
   end
+  recall_leader(t)
   local node = choose(t)
   local refusal = not node and (closed_to(t) or crowding(t))
   if refusal then
@@ -56,12 +64,13 @@ local function admit(t)
     return refusal_answer(t, refusal)
   end
   -- No ticket without a lease, or nobody would end it: a holder that was buried has none until it renews.
-  redis.call('ZADD', P .. 'holders', 'NX', exact(now + t.lease), t.holder)
+  local stranger = redis.call('ZADD', P .. 'holders', 'NX', exact(now + t.lease), t.holder) == 1
   charge(t, windows)
   t.allowance = allowance(t, windows)
   open(t)
   local answer = seat_or_line(t, node)
   write_ticket(t)
+  answer.stranger = stranger or nil -- what else its holder holds is not here
   return answer
 end
 

@@ -206,6 +206,39 @@ async def test_after_a_loss_of_data_everything_held_is_told_again(
     assert await in_flight(lone) == [1]
 
 
+async def test_after_a_loss_of_data_the_next_admission_tells_everything_and_waits_for_a_scheduler(
+    lone: RedisBoard, own_redis: RedisServer
+) -> None:
+    await publish(lone, resident())
+    await lone.renew("bridge-1")
+    running, queued, newcomer = (ticket(deadline=FAR) for _ in range(3))
+    await seated(lone, running)
+    await waiting(lone, queued)
+    own_redis.say("FLUSHALL")
+    await waiting(lone, newcomer)  # nobody has led since, and that is no reason to refuse
+    await publish(lone, resident())
+    assert await in_flight(lone) == [1], "no slot is given twice"
+    assert await lone.renew("bridge-1") is False, "the budgets are to be seeded"
+    assert await lone.renew("bridge-1") is True
+    await lone.settle(running.id, 1)
+    assert await got_seat(lone, newcomer)
+    await lone.settle(newcomer.id, 1)
+    assert await got_seat(lone, queued)
+
+
+async def test_a_ticket_that_redis_lost_is_told_again_by_whoever_waits_for_it(
+    lone: RedisBoard, own_redis: RedisServer
+) -> None:
+    await publish(lone, resident())
+    running, queued = ticket(deadline=FAR), ticket(deadline=FAR)
+    await seated(lone, running)
+    await waiting(lone, queued)
+    own_redis.say("FLUSHALL")
+    await publish(lone, resident(slots=2))
+    assert await got_seat(lone, queued)
+    assert await in_flight(lone) == [2]
+
+
 async def test_a_loss_of_data_gives_no_key_its_budget_back(lone: RedisBoard, own_redis: RedisServer) -> None:
     await publish(lone, resident())
     asked = ticket(deadline=FAR, limits=BUDGETED, tokens=900)
