@@ -21,6 +21,7 @@ from scheduler.board.interface import (
     Arrival,
     BoardDown,
     Budget,
+    InFlight,
     Line,
     Load,
     Place,
@@ -141,6 +142,10 @@ class FallbackBoard:
     async def residents(self) -> list[Resident]:
         """See Board; while Redis is away, what was there last."""
         return list(self._residents) if self._local is not None else await self._primary.residents()
+
+    async def in_flight(self, most: int) -> list[InFlight]:
+        """See Board; while Redis is away, those of this process."""
+        return await (self._local or self._primary).in_flight(most)
 
     async def aclose(self) -> None:
         """See Board."""

@@ -160,6 +160,19 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """One admitted request that has not ended: on a node, or at a place in its line."""
+
+    ticket: str
+    key: str
+    model: str
+    since: float  # Unix seconds at which it was admitted
+    node: str | None  # None: it waits
+    position: int | None = None  # in its line; 1 is next
+    wait_s: float | None = None  # predicted from now; None rather than a guess
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """One admitted or refused request, for prediction: who asked for what, when."""
 
@@ -241,6 +254,9 @@ class Board(Protocol):
     # -- everyone
     async def residents(self) -> list[Resident]:
         """What is published now."""
+
+    async def in_flight(self, most: int) -> list[InFlight]:
+        """Those who wait, by their places, then those who run, oldest first; about `most` of each."""
 
     async def aclose(self) -> None:
         """Let go of connections and wake whoever waits."""

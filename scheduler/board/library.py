@@ -26,6 +26,7 @@ OPERATIONS = (
     "resign",
     "spent",
     "arrivals",
+    "in_flight",
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from scheduler.board import refusals
-from scheduler.board.interface import Bounds, Line, Place, Refusal, Resident, Seat, Ticket
+from scheduler.board.interface import Bounds, InFlight, Line, Place, Refusal, Resident, Seat, Ticket
 from scheduler.board.seating import Entry, ModelState, Slots, choose, served, take
 from scheduler.policy import backpressure
 from scheduler.policy.fairness import FairLine
@@ -210,6 +210,19 @@ class Lines:
         """Those who wait for the model, next one first."""
         model = self.models.get(name)
         return [turn.item for turn in model.line] if model is not None and model.line is not None else []
+
+    def seen(self, entry: Entry, now: float) -> InFlight:
+        """A ticket as those see it who look at all of them."""
+        ticket, place = entry.ticket, self.place(entry, now) if entry.turn is not None else None
+        return InFlight(
+            ticket=ticket.id,
+            key=ticket.key,
+            model=ticket.model,
+            since=entry.admitted,
+            node=entry.slots.node if entry.slots is not None else None,
+            position=place.position if place else None,
+            wait_s=place.wait_s if place else None,
+        )
 
     def demand(self) -> list[Line]:
         """All lines, oldest first."""

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, islice
 
 from scheduler.board import refusals
 from scheduler.board.accounts import Account
@@ -13,6 +14,7 @@ from scheduler.board.interface import (
     Arrival,
     Bounds,
     Budget,
+    InFlight,
     Line,
     Load,
     Place,
@@ -221,6 +223,13 @@ class MemoryBoard:
             for slots in model.slots.values()
             if slots.resident is not None
         ]
+
+    async def in_flight(self, most: int) -> list[InFlight]:
+        """See Board."""
+        now = self._clock()
+        waiting = chain.from_iterable(map(self._lines.waiting_in, self._lines.models))
+        running = (entry for entry in self._tickets.values() if entry.slots is not None)
+        return [self._lines.seen(entry, now) for each in (waiting, running) for entry in islice(each, most)]
 
     async def aclose(self) -> None:
         """See Board."""

@@ -25,6 +25,7 @@ from scheduler.board.interface import (
     BoardDown,
     Bounds,
     Budget,
+    InFlight,
     Line,
     Load,
     Place,
@@ -267,6 +268,12 @@ class RedisBoard:
     async def residents(self) -> list[Resident]:
         """See Board."""
         return [wire.resident_of(model, node, slots) for model, node, slots in await self._shown()]
+
+    async def in_flight(self, most: int) -> list[InFlight]:
+        """See Board."""
+        said = json.loads(await self._run("in_flight", str(most)))
+        seen = [wire.in_flight_of(values) for values in said]
+        return sorted(seen, key=lambda each: (each.node is not None, each.since if each.node else 0.0))
 
     async def holders(self) -> int:
         """How many bridges have a lease."""

@@ -15,6 +15,7 @@ from scheduler.board.interface import (
     Arrival,
     Bounds,
     Budget,
+    InFlight,
     Line,
     Place,
     Refusal,
@@ -215,6 +216,19 @@ def arrival_of(text: str | bytes) -> Arrival:
     at, key, model, *told = json.loads(text)
     session, following = told or ("", ())
     return Arrival(at=float(at), key=key, model=model, session=session, next_models=tuple(following))
+
+
+def in_flight_of(values: Values) -> InFlight:
+    place = values.get("place")
+    return InFlight(
+        ticket=values["ticket"],
+        key=values["key"],
+        model=values["model"],
+        since=float(values["since"]),
+        node=values.get("node"),
+        position=place["position"] if place else None,
+        wait_s=_wait_s(place["position"], place["facts"]) if place else None,
+    )
 
 
 def line_of(values: Values) -> Line:

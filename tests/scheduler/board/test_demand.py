@@ -135,3 +135,35 @@ async def test_closing_wakes_whoever_waits(board: Board) -> None:
     outcome = await waiter
     assert outcome is not None
     assert getattr(outcome, "reason", None) == "draining"
+
+
+async def test_all_in_flight_are_listed_with_their_places(board: Board, clock: Clock) -> None:
+    await publish(board, resident("n1"), loadable={"m": None, "z": 8.0})
+    sits, next_, last, cold = ticket("ann"), ticket("bob"), ticket("ann"), ticket("cid", model="z")
+    await seated(board, sits)
+    clock.advance(2.0)
+    for asked in (next_, last, cold):
+        await waiting(board, asked)
+    clock.advance(1.0)
+    seen = {each.ticket: each for each in await board.in_flight(10)}
+    assert list(seen)[-1] == sits.id
+    assert (seen[sits.id].node, seen[sits.id].position, seen[sits.id].since) == ("n1", None, START)
+    assert [(seen[each.id].node, seen[each.id].position) for each in (next_, last, cold)] == [
+        (None, 1),
+        (None, 2),
+        (None, 1),
+    ]
+    assert (seen[cold.id].key, seen[cold.id].model) == ("cid", "z")
+    assert seen[cold.id].wait_s == pytest.approx(7.0)  # a load of 8 s that was wanted a second ago
+    assert seen[next_.id].wait_s is None  # nobody saw this line move yet
+
+
+async def test_who_has_ended_is_in_flight_no_more_and_the_list_is_bounded(board: Board) -> None:
+    await publish(board, resident("n1", slots=8))
+    tickets = [ticket() for _ in range(14)]
+    for asked in tickets:
+        await board.admit(asked)
+    assert len(await board.in_flight(3)) == 6
+    for asked in tickets:
+        await board.settle(asked.id, None)
+    assert await board.in_flight(3) == []
