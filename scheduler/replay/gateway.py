@@ -16,7 +16,7 @@ from scheduler.policy.decide import round_of
 from scheduler.policy.decisions import Decision, Drain, Evict, Load, Resume, Wait
 from scheduler.policy.foresight import AGAIN_S, Foresight
 from scheduler.policy.hints import Hint
-from scheduler.policy.state import Action, Forecast, Line, Model, Node, Resident, State, Stats
+from scheduler.policy.state import Action, Forecast, Line, Model, Node, Pin, Resident, State, Stats
 from scheduler.policy.view import View
 from scheduler.replay.fleet import Timing
 from scheduler.replay.outcome import Record, Timeline
@@ -41,6 +41,7 @@ class Gateway:
         hints: bool = False,
         timeline: Timeline | None = None,
         progress: Callable[[], None] = lambda: None,
+        pins: Sequence[Pin] = (),
     ) -> None:
         self.trace, self.config = trace, config
         self.ahead = ahead
@@ -64,6 +65,7 @@ class Gateway:
             lines=self.lines,
             stats=Stats(service_s=self.service),
             forecast=forecast,
+            pins=pins,
         )
         sizes = trace.sizes_gb
         services = [
@@ -167,7 +169,7 @@ class Gateway:
         if resident.accepting and model in self.lines:
             self._serve(resident, at)
         elif resident.in_flight == 0:
-            self.changed = bool(self.lines)
+            self.changed = bool(self.lines or self.state.pins)
             if self.ahead is not None:
                 self.ahead.freed()
 
@@ -209,7 +211,7 @@ class Gateway:
 
     def _decide(self, at: float) -> None:
         view = View(self.state, at, self.config)
-        if self.changed and (self.lines or self.draining):
+        if self.changed and (self.lines or self.draining or self.state.pins):
             for decision in round_of(view):
                 self._carry_out(decision, at)
         self.changed = False

@@ -9,7 +9,7 @@ from scheduler.policy.config import Config
 from scheduler.policy.foresight import Foresight
 from scheduler.policy.markov import WindowMarkov
 from scheduler.policy.prediction import Predictor
-from scheduler.policy.state import Forecast, Node
+from scheduler.policy.state import Forecast, Node, Pin
 from scheduler.replay.clairvoyant import Clairvoyant, Omniscient
 from scheduler.replay.fleet import Timing
 from scheduler.replay.gateway import Gateway
@@ -34,7 +34,8 @@ class Setting:
     timing: Timing
     hints: bool = False  # apps name their next model
     picture: bool = False  # keep what a picture needs
-    progress: Callable[[], None] = lambda: None  # called about a thousand times per run at most
+    progress: Callable[[], None] = lambda: None  # called every 1024 requests
+    pins: tuple[Pin, ...] = ()
 
 
 Run = Callable[[Setting], list[Record]]
@@ -89,8 +90,30 @@ def _gateway(
         hints=setting.hints,
         timeline=Timeline() if setting.picture else None,
         progress=setting.progress,
+        pins=setting.pins,
     ).run()
 
+
+def _bridge_with(setting: Setting, predictor: str) -> list[Record]:
+    """The bridge with another predictor than its own."""
+    if predictor == "none":
+        return _bridge(setting, prefetch=False, learn=False)
+    if predictor == "oracle":
+        future = Clairvoyant(setting.trace)
+        return [_gateway(setting, EXACT, forecast=future, ahead=Omniscient(future, EXACT))]
+    if predictor == "seed":
+        config = replace(EXACT, prefetch="confidence")
+        return [_gateway(setting, config, ahead=Foresight(WindowMarkov(), config))]
+    return _bridge(replace(setting, hints=setting.hints or predictor == "hints"))
+
+
+PREDICTORS: dict[str, str] = {
+    "own": "the bridge's own",
+    "hints": "its own, and apps name their next model",
+    "seed": "the original's, with its rule: what followed in the last 50 with 60 %",
+    "none": "none: nothing is prefetched",
+    "oracle": "the future itself",
+}
 
 POLICIES: dict[str, tuple[Run, str]] = {
     "ollama": (_ollama, "Ollama's own rules, each model at its home node; median over five orders of names"),
@@ -119,9 +142,21 @@ class UnknownPolicy(ValueError):
     """No policy has this name; the message lists those that there are."""
 
 
+def known(name: str) -> str:
+    """The name, when it is that of a policy, or `bridge+PREDICTOR`. Raises UnknownPolicy."""
+    policy, plus, predictor = name.partition("+")
+    if policy not in POLICIES:
+        raise UnknownPolicy(f"there is no policy {policy!r}; there are {', '.join(POLICIES)}.")
+    if plus and (policy != "bridge" or predictor not in PREDICTORS):
+        raise UnknownPolicy(
+            f"{name!r} is not understood: only the bridge takes other predictors, as bridge+NAME; "
+            f"there are {', '.join(PREDICTORS)}."
+        )
+    return name
+
+
 def run(name: str, setting: Setting) -> tuple[Outcome, Record]:
     """The figures of a policy, and the record of its first run. Raises UnknownPolicy."""
-    if name not in POLICIES:
-        raise UnknownPolicy(f"there is no policy {name!r}; there are {', '.join(POLICIES)}.")
-    records = POLICIES[name][0](setting)
+    policy, plus, predictor = known(name).partition("+")
+    records = _bridge_with(setting, predictor) if plus else POLICIES[policy][0](setting)
     return middle([outcome(name, setting.trace, r) for r in records]), records[0]

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from scheduler.replay.outcome import Outcome
 
 YARDSTICKS = ("ollama", "oracle")
+STEP = 1024  # requests between two calls of Setting.progress
 
 
 def show(outcomes: list[Outcome], title: str) -> None:
@@ -60,16 +61,27 @@ def ratio(a: float, b: float) -> str:
 
 
 @contextmanager
-def progress(total: int, *, shown: bool) -> Iterator[Callable[[str], None]]:
-    """A bar on a terminal's standard error; the yielded function is told which policy is done."""
+def progress(runs: int, requests: int, *, shown: bool) -> Iterator[Callable[[str], Callable[[], None]]]:
+    """A bar on a terminal's standard error, and nothing in a pipe. The yielded function begins a run, and
+    gives what is to be called every STEP requests of it."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TimeElapsedColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
         disable=not (shown and sys.stderr.isatty()),
     )
+    steps = -(-requests // STEP)
+    begun = 0
     with bar:
-        task = bar.add_task("replaying", total=total)
-        yield lambda name: bar.update(task, advance=1, description=f"{name} done")
+        task = bar.add_task("replaying", total=runs * steps)
+
+        def begin(name: str) -> Callable[[], None]:
+            nonlocal begun
+            bar.update(task, completed=begun * steps, description=name)
+            begun += 1
+            return lambda: bar.advance(task)
+
+        yield begin

@@ -2,19 +2,29 @@
 
 A trace is a CSV file with the columns below; `<name>.models.csv` beside it gives each model's size.
 Rows that are out of order in time are sorted, and the replay says how many there were. Everything else that
-is wrong is an error which names the file, the line and what was expected.
+is wrong is an error which names the file, the line and what was expected. Lines, names and rows are bounded,
+so that no file can fill the memory: a million requests take about 120 MB.
 """
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
+
+from scheduler.replay import whole
 
 COLUMNS = ("timestamp_s", "app_or_session", "model", "prompt_tokens", "output_tokens")
 MODEL_COLUMNS = ("model", "size_gb")
+MOST_REQUESTS = 3_000_000
+MOST_MODELS = 10_000
+MOST_LINE = 65_536  # bytes
+MOST_NAME = 255  # characters
+MOST_TIME_S = 1e10  # Unix seconds until the year 2286; above it are milliseconds
+MOST_TOKENS = 100_000_000
 
 
 class BadTrace(ValueError):
@@ -45,16 +55,20 @@ def read(path: Path, models_path: Path | None = None) -> Trace:
     trace = Trace()
     keys: dict[str, int] = {}
     models: dict[str, int] = {}
-    for line, (when, key, model, prompt, output) in _rows(path, COLUMNS):
+    latest = 0.0
+    for line, (when, key, model, prompt, output) in _rows(path, COLUMNS, MOST_REQUESTS):
         at = _time(path, line, when)
-        if trace.times and at < trace.times[-1]:
+        if at < latest:
             trace.unsorted += 1
+        latest = max(at, latest)
         if model not in sizes:
             raise BadTrace(
-                f"{path}, line {line}: model {model!r} is not in the list of models with their sizes."
+                f"{path}, line {line}: model {model[:MOST_NAME]!r} is not in the list of models with sizes."
             )
+        if key not in keys:
+            keys[_name(path, line, "app_or_session", key)] = len(keys)
         trace.times.append(at)
-        trace.keys.append(keys.setdefault(key, len(keys)))
+        trace.keys.append(keys[key])
         trace.models.append(models.setdefault(model, len(models)))
         trace.prompt_tokens.append(_tokens(path, line, "prompt_tokens", prompt))
         trace.output_tokens.append(_tokens(path, line, "output_tokens", output))
@@ -68,30 +82,48 @@ def read(path: Path, models_path: Path | None = None) -> Trace:
 def read_sizes(path: Path) -> dict[str, float]:
     """GB by model. Raises BadTrace."""
     sizes: dict[str, float] = {}
-    for line, (model, text) in _rows(path, MODEL_COLUMNS):
+    for line, (model, text) in _rows(path, MODEL_COLUMNS, MOST_MODELS):
         size = _number(text)
         if size is None or size <= 0:
-            raise BadTrace(f"{path}, line {line}: size_gb must be a number above 0, it is {text!r}.")
-        if model in sizes:
+            raise BadTrace(f"{path}, line {line}: size_gb must be a number above 0, it is {text[:40]!r}.")
+        if _name(path, line, "model", model) in sizes:
             raise BadTrace(f"{path}, line {line}: model {model!r} is listed twice.")
         sizes[model] = size
     return sizes
 
 
 def write(trace: Trace, path: Path) -> None:
-    """Write a trace and its list of models beside it."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(COLUMNS)
-        for i in range(len(trace)):
-            key, model = trace.key_names[trace.keys[i]], trace.model_names[trace.models[i]]
-            out.writerow(
-                (f"{trace.times[i]:.2f}", key, model, trace.prompt_tokens[i], trace.output_tokens[i])
-            )
-    with path.with_name(path.name.removesuffix(".csv") + ".models.csv").open("w", newline="") as file:
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(MODEL_COLUMNS)
-        out.writerows(zip(trace.model_names, trace.sizes_gb, strict=True))
+    """Write a trace and, first, its list of models beside it. Raises whole.CannotWrite."""
+    models = zip(trace.model_names, trace.sizes_gb, strict=True)
+    whole.write(
+        path.with_name(path.name.removesuffix(".csv") + ".models.csv"), _csv_lines(MODEL_COLUMNS, models)
+    )
+    whole.write(path, _csv_lines(COLUMNS, _requests(trace)))
+
+
+def _requests(trace: Trace) -> Iterator[tuple[object, ...]]:
+    for i in range(len(trace)):
+        key, model = trace.key_names[trace.keys[i]], trace.model_names[trace.models[i]]
+        yield f"{trace.times[i]:.2f}", key, model, trace.prompt_tokens[i], trace.output_tokens[i]
+
+
+def _csv_lines(columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> Iterator[str]:
+    out = csv.writer(line := _Line(), lineterminator="\n")
+    out.writerow(columns)
+    yield line.text
+    for row in rows:
+        out.writerow(row)
+        yield line.text
+
+
+class _Line:
+    """Holds what csv.writer wrote last."""
+
+    text = ""
+
+    def write(self, text: str) -> int:
+        self.text = text
+        return len(text)
 
 
 def in_order(trace: Trace) -> Trace:
@@ -124,28 +156,47 @@ def faster(trace: Trace, factor: float) -> Trace:
     return quick
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Path, columns: tuple[str, ...], most: int) -> Iterator[tuple[int, list[str]]]:
     """(line number, the wanted columns) of a CSV file, whatever order its columns have."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
+        with path.open("rb") as file:
+            reader = csv.reader(_lines(path, file))
             header = [name.strip() for name in next(reader, [])]
             if missing := [name for name in columns if name not in header]:
                 needed = f"needed are {', '.join(columns)}"
                 raise BadTrace(f"{path}, line 1: column {', '.join(missing)} is missing; {needed}.")
             at = [header.index(name) for name in columns]
+            count = 0
             for row in reader:
                 if not row:
                     continue
-                if len(row) < len(header):
+                if len(row) != len(header):
                     raise BadTrace(
                         f"{path}, line {reader.line_num}: {len(row)} fields, the header has {len(header)}."
                     )
+                count += 1
+                if count > most:
+                    raise BadTrace(f"{path}, line {reader.line_num}: more than {most:,} rows; give a part.")
                 yield reader.line_num, [row[i] for i in at]
     except OSError as error:
         raise BadTrace(f"{path} cannot be read: {error.strerror}.") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadTrace(f"{path} is not a CSV file in UTF-8: {error}.") from None
+    except csv.Error as error:
+        raise BadTrace(f"{path}, line {reader.line_num}: not CSV: {error}.") from None
+
+
+def _lines(path: Path, file: BinaryIO) -> Iterator[str]:
+    """The file's lines as text, without a byte order mark. Raises BadTrace."""
+    number = 0
+    while raw := file.readline(MOST_LINE + 1):
+        number += 1
+        if len(raw) > MOST_LINE:
+            raise BadTrace(f"{path}, line {number}: longer than {MOST_LINE:,} bytes; this is no trace.")
+        try:
+            yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise BadTrace(
+                f"{path}, line {number}: byte {error.start + 1} is not UTF-8; save the file as CSV in UTF-8."
+            ) from None
 
 
 def _number(text: str) -> float | None:
@@ -156,22 +207,33 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _name(path: Path, line: int, column: str, text: str) -> str:
+    if len(text) > MOST_NAME or not text.isprintable():
+        raise BadTrace(
+            f"{path}, line {line}: {column} must be a name of at most {MOST_NAME} printable letters."
+        )
+    return text
+
+
 def _time(path: Path, line: int, text: str) -> float:
     value = _number(text)
     if value is None or value < 0:
         raise BadTrace(
-            f"{path}, line {line}: timestamp_s must be seconds that are not negative, it is {text!r}."
+            f"{path}, line {line}: timestamp_s must be seconds that are not negative, it is {text[:40]!r}."
         )
+    if value > MOST_TIME_S:
+        raise BadTrace(f"{path}, line {line}: timestamp_s is {text[:40]}: give seconds, not milliseconds.")
     return value
 
 
 def _tokens(path: Path, line: int, column: str, text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = -1
+    digits = text.strip()
+    whole_number = digits.isdecimal() and digits.isascii()
+    value = int(digits[:20]) if whole_number else -1
+    if value > MOST_TOKENS:
+        raise BadTrace(f"{path}, line {line}: {column} is {text[:40]}, more than {MOST_TOKENS:,}.")
     if value < 0:
         raise BadTrace(
-            f"{path}, line {line}: {column} must be a whole number that is not negative, it is {text!r}."
+            f"{path}, line {line}: {column} must be a whole number that is not negative, it is {text[:40]!r}."
         )
     return value

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduler.replay import picture, synthetic, table
+from scheduler.replay import picture, synthetic, table, whole
 from scheduler.replay.fleet import BadFleet, Timing
 from scheduler.replay.fleet import parse as parse_nodes
-from scheduler.replay.policies import POLICIES, Setting, UnknownPolicy, run
+from scheduler.replay.outcome import Outcome, Record
+from scheduler.replay.policies import POLICIES, PREDICTORS, Setting, UnknownPolicy, known, run
 from scheduler.replay.trace import BadTrace, Trace, faster, read, write
 
 DEFAULT_POLICIES = "ollama,seed,bridge,oracle"
+POLICY_HELP = (
+    f"again or by comma for several; {', '.join(POLICIES)}; "
+    f"with another predictor bridge+NAME: {', '.join(PREDICTORS)}"
+)
 
 
 class Command(BaseCommand):
@@ -25,7 +31,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "trace", help=f"CSV file, or a generated workload: {'|'.join(synthetic.WORKLOADS)}:SEED"
         )
-        parser.add_argument("--policy", action="append", help=f"one or more, by comma; {', '.join(POLICIES)}")
+        parser.add_argument("--policy", action="append", help=POLICY_HELP)
         parser.add_argument("--nodes", default="1x48", help="2x48 is two nodes of 48 GB; 1x24+1x80@4 mixes")
         parser.add_argument("--models", type=Path, help="CSV of model,size_gb; default: TRACE.models.csv")
         parser.add_argument(
@@ -45,34 +51,41 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
+            for path in filter(None, (options["save"], options["picture"])):
+                whole.writable(path)
             trace = _trace(options)
             if options["save"]:
                 write(trace, options["save"])
                 self.stdout.write(f"{len(trace)} requests written to {options['save']}.")
                 return
             self._replay(trace, options)
-        except (BadTrace, BadFleet, UnknownPolicy) as error:
+        except (BadTrace, BadFleet, UnknownPolicy, whole.CannotWrite) as error:
             raise CommandError(str(error), returncode=2) from None
 
     def _replay(self, trace: Trace, options: dict[str, Any]) -> None:
         if trace.unsorted:
             self.stderr.write(f"{trace.unsorted} rows came before an earlier one; sorted by time.")
-        names = ",".join(options["policy"] or [DEFAULT_POLICIES]).split(",")
+        names = [known(n.strip()) for n in ",".join(options["policy"] or [DEFAULT_POLICIES]).split(",")]
         setting = _setting(trace, options)
-        outcomes, record = [], None
-        with table.progress(len(names), shown=not options["json"]) as step:
+        outcomes = []
+        with table.progress(len(names), len(trace), shown=not options["json"]) as begin:
             for name in names:
-                outcome, record = run(name.strip(), setting)
+                outcome, record = run(name, replace(setting, progress=begin(name)))
                 outcomes.append(outcome)
-                step(name)
-        if options["picture"] and record is not None:
-            drawn = picture.svg(trace, record, setting.nodes(), options["picture_from"])
-            options["picture"].write_text(drawn, encoding="utf-8")
+        if options["picture"]:
+            self._draw(trace, record, outcome, setting, options)
         if options["json"]:
             objects = [o.as_json() for o in outcomes]
             self.stdout.write(json.dumps(objects[0] if len(objects) == 1 else {"policies": objects}))
         else:
             table.show(outcomes, f"{options['trace']}: {len(trace)} requests on {options['nodes']}")
+
+    def _draw(
+        self, trace: Trace, record: Record, outcome: Outcome, setting: Setting, options: dict[str, Any]
+    ) -> None:
+        title = f"{Path(options['trace']).name} on {options['nodes']}, policy {outcome.policy}"
+        drawn = picture.svg(trace, record, setting.nodes(), options["picture_from"], title)
+        whole.write(options["picture"], [drawn])
 
 
 def _trace(options: dict[str, Any]) -> Trace:

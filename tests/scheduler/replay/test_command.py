@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -57,13 +60,38 @@ def test_the_same_replay_gives_the_same_figures(path: Path, capsys: pytest.Captu
     assert outs[0] == outs[1]
 
 
-def test_a_picture_shows_every_stay_and_every_request(path: Path, tmp_path: Path) -> None:
-    picture = tmp_path / "p.svg"
-    call_command("replay", str(path), policy=["lru"], nodes="1x24", json=True, picture=picture)
-    root = ElementTree.fromstring(picture.read_text())
-    svg = "{http://www.w3.org/2000/svg}"
-    assert len(root.findall(f"{svg}path")) == 60
-    assert len(list(root.iter(f"{svg}title"))) >= 3
+def test_predictors_are_compared_under_one_policy(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["bridge+none", "bridge+seed", "bridge+own", "bridge+hints", "bridge+oracle"]
+    call_command("replay", str(path), policy=names, nodes="1x24", json=True)
+    figures = json.loads(capsys.readouterr().out)["policies"]
+    assert [f["policy"] for f in figures] == names
+    none, oracle = figures[0], figures[-1]
+    assert none["prefetches"] == 0 < oracle["prefetches"]
+    assert oracle["cold_share"] < none["cold_share"]
+    call_command("replay", str(path), policy=["bridge"], nodes="1x24", json=True)
+    own = json.loads(capsys.readouterr().out)
+    assert own | {"policy": "bridge+own"} == figures[2]
+
+
+def test_nothing_is_written_about_progress_in_a_pipe(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    call_command("replay", str(path), policy=["lru"], nodes="1x24")
+    assert capfd.readouterr().err == ""
+
+
+def test_on_a_terminal_progress_is_told(path: Path) -> None:
+    """In a pseudo-terminal of its own."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "manage.py", "replay", str(path), "--policy", "lru,seed", "--nodes", "1x24"]
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, timeout=60, check=True)
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux says that nobody holds the other end any more
+            while part := screen.read(4096):
+                shown += part
+    assert b"seed" in shown
+    assert b"%" in shown
+    assert b"seed" in done.stdout
 
 
 def test_a_generated_workload_is_replayed_and_saved(
@@ -80,6 +108,10 @@ def test_a_generated_workload_is_replayed_and_saved(
     ("arguments", "says"),
     [
         ({"policy": ["nonesuch"]}, "there is no policy 'nonesuch'"),
+        ({"policy": ["lru+seed"]}, "only the bridge takes other predictors"),
+        ({"policy": ["bridge+magic"]}, "there are own, hints, seed, none, oracle"),
+        ({"picture": Path("/nonexistent/p.svg")}, "there is no directory /nonexistent"),
+        ({"save": Path("/tmp")}, "it is a directory"),
         ({"nodes": "many"}, "write 2x48"),
         ({"nodes": "0x48"}, "write 2x48"),
         ({"nodes": "1x4"}, "fits on no node"),

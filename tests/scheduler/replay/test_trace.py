@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.replay import trace as module
 from scheduler.replay.trace import BadTrace, part, read, write
 from tests.scheduler.replay.cast import trace as made
 
@@ -55,6 +56,15 @@ def test_rows_out_of_order_are_sorted_and_counted(file: Path) -> None:
         (HEADER + "nan,k,a,1,1\n", "line 2: timestamp_s"),
         (HEADER + "soon,k,a,1,1\n", "line 2: timestamp_s"),
         (HEADER + "0,k,a\n", "line 2: 3 fields, the header has 5"),
+        (HEADER + "0,k,a,1,1,9\n", "line 2: 6 fields, the header has 5"),
+        (HEADER + "1700000000000,k,a,1,1\n", "line 2: timestamp_s is 1700000000000: give seconds, not milli"),
+        (HEADER + "inf,k,a,1,1\n", "line 2: timestamp_s"),
+        (HEADER + "0,k,a,1" + "0" * 5000 + ",1\n", "line 2: prompt_tokens"),
+        (HEADER + "0,k,a,\u0661,1\n", "line 2: prompt_tokens"),
+        (HEADER + "0,k\0,a,1,1\n", "line 2: app_or_session must be a name"),
+        (HEADER + "0," + "k" * 256 + ",a,1,1\n", "line 2: app_or_session must be a name"),
+        (HEADER + "0,k,a,1,1\n" + "x" * 70_000, "line 3: longer than 65,536 bytes"),
+        (HEADER + "0,k,a," + '"' + "1\n" * 70_000, "line 65538: not CSV: field larger than"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(file: Path, text: str, says: str) -> None:
@@ -79,8 +89,30 @@ def test_a_file_that_is_not_there_or_not_text_is_refused(file: Path) -> None:
     with pytest.raises(BadTrace, match="cannot be read"):
         read(file)
     file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadTrace, match="UTF-8"):
+    with pytest.raises(BadTrace, match="line 1: byte 1 is not UTF-8"):
         read(file)
+    file.write_bytes(HEADER.encode() + "0,k\xe9,a,1,1\n".encode("latin-1"))
+    with pytest.raises(BadTrace, match="line 2: byte 4 is not UTF-8"):
+        read(file)
+    with pytest.raises(BadTrace, match="cannot be read: Is a directory"):
+        read(file.parent, file.with_name("t.models.csv"))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf" + HEADER.encode() + b"0,k,a,1,1\r\n")
+    assert len(read(file)) == 1
+
+
+def test_more_rows_than_memory_is_meant_for_are_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_REQUESTS", 3)
+    file.write_text(HEADER + "0,k,a,1,1\n" * 4)
+    with pytest.raises(BadTrace, match="line 5: more than 3 rows"):
+        read(file)
+
+
+def test_rows_out_of_order_count_each_one_that_is_late(file: Path) -> None:
+    file.write_text(HEADER + "9,k,a,1,1\n2,k,b,1,1\n3,k,a,1,1\n")
+    assert read(file).unsorted == 2
 
 
 def test_what_is_written_is_read_again(file: Path) -> None:
