@@ -16,12 +16,14 @@ operation('in_flight', function(args)
       break
     end
   end
+  local enough = most + waiting_total() -- among so many of a holder, `most` run
   for _, holder in ipairs(redis.call('ZRANGE', P .. 'holders', 0, -1)) do
-    local held = redis.call('HRANDFIELD', tickets_key(holder), most, 'WITHVALUES')
+    local held, running = redis.call('HRANDFIELD', tickets_key(holder), enough, 'WITHVALUES'), 0
     for i = 2, #held, 2 do
       local t = cjson.decode(held[i])
-      if t.node then
+      if t.node and running < most then
         tell(t)
+        running = running + 1
       end
     end
   end
