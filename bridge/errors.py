@@ -7,6 +7,7 @@ BridgeError
   NotFound            404  route or model
   WrongMethod         405
   Refused             429, 503  turned away by admission, with a reason
+  Cancelled           503  an operator ended it
   NodeFailed          502, 504  the node broke off, was silent or spoke garbage
   NodeRefused         the node's own status and text
 """
@@ -99,6 +100,13 @@ class Refused(BridgeError):
 
     status = 503
     kind = "refused"
+
+
+class Cancelled(BridgeError):
+    """An operator cancelled this request. Ask them before you send it again."""
+
+    status = 503
+    kind = "operator"
 
 
 class NodeFailed(BridgeError):

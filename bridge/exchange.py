@@ -11,6 +11,7 @@ from bridge import metrics
 from bridge.dialects.counts import Counts
 
 if TYPE_CHECKING:
+    from bridge.dialects.failure import Failure
     from bridge.dialects.inner import Dialect
     from bridge.grants import Grant
     from scheduler.board.interface import Allowance, Seat
@@ -49,6 +50,7 @@ class Exchange:
     counts: Counts | None = None
     served: Callable[[str], None] | None = None  # told the node that answered
     learn: Callable[[int], None] | None = None  # told the prompt tokens that the node counted
+    break_off: Callable[[Failure], bytes] | None = None  # the end of a stream that is no good end
     outcome: Outcome | None = None
 
     def first_token(self) -> None:

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from bridge import catalogue, keyring, plane
+from bridge.cancelling import Asked, Cancelling
 from bridge.drain import Drain
 from bridge.env import VALUES as ENV
 from bridge.snapshots import Keeper
@@ -50,6 +51,7 @@ class WebProcess:
             outbox=self.outbox,
         )
         self.plane.forgotten = self._seed_budgets
+        self.cancelling: Keeper[Asked] | None = None
 
     async def start(self) -> None:
         """Ready to serve when it returns; a database that is away delays nothing and is asked again."""
@@ -63,6 +65,8 @@ class WebProcess:
         self.plane.start()
         plane.install(self.plane)
         current.install(self.board)
+        self.cancelling = Cancelling(self.plane).keeper
+        self.cancelling.start()
         Drain(self.plane, ENV["BRIDGE_DRAIN_TIMEOUT"]).install()
         if self.worker is not None:
             await self.worker.start()
@@ -74,8 +78,9 @@ class WebProcess:
         if self.worker is not None:
             await self.worker.stop()
         await self.plane.stop()
-        for keeper in (self.keys, self.catalogue):
-            await asyncio.to_thread(keeper.stop)
+        for keeper in (self.keys, self.catalogue, self.cancelling):
+            if keeper is not None:
+                await asyncio.to_thread(keeper.stop)
         await asyncio.to_thread(self.writer.stop)
         plane.install(None)
         current.install(None)

@@ -15,13 +15,15 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 GRACE_S = 0.02  # most small requests end before anybody needs to listen for their client leaving
+OPERATOR = "operator"  # why an operator's cancellation ended a request
 BODY_PAUSE_S = 30.0  # longest pause inside a body
 
 
 class Client:
     """Cancels the task that serves it when the client leaves or stops reading."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, request_id: str = "") -> None:
+        self.request_id = request_id
         self._receive = receive
         self._send = send
         self._task = asyncio.current_task()

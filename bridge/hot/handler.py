@@ -8,21 +8,24 @@ request meets: its route, its key, its body, its view. ORM and sync_to_async are
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
 
 from bridge.credentials import Credentials, credentials
 from bridge.dialects.inner import BadRequest, Dialect
-from bridge.errors import BadInput, BridgeError
+from bridge.errors import BadInput, BridgeError, Cancelled
 from bridge.exchange import Exchange
 from bridge.hot.answer import Answer
-from bridge.hot.client import Client, Receive, Send
+from bridge.hot.client import OPERATOR, Client, Receive, Send
 from bridge.hot.request import HotRequest
 from bridge.hot.routes import Routes
 from bridge.plane import DataPlane
 
 log = logging.getLogger(__name__)
+
+LEAVE_S = 1.0  # how long a client whose request was cancelled may take to read that
 
 
 class HotHandler:
@@ -39,7 +42,7 @@ class HotHandler:
             scope = {**scope, "path": caller.path}
         request = HotRequest(scope)
         exchange = self.plane.exchange(request, self.dialect_of(caller.path))
-        client = Client(receive, send)
+        client = Client(receive, send, request.id)
         self.plane.clients.add(client)
         answer: Answer | None = None
         try:
@@ -51,6 +54,8 @@ class HotHandler:
             task = asyncio.current_task()
             assert task is not None
             task.uncancel()
+            if client.why == OPERATOR:
+                await take_leave(client, exchange, answer)
         finally:
             client.unwatch()
             self.plane.clients.discard(client)
@@ -84,6 +89,21 @@ class HotHandler:
                 "request %s failed inside the bridge", exchange.id, extra={"request_id": exchange.id}
             )
             return refuse(exchange, BridgeError())
+
+
+async def take_leave(client: Client, exchange: Exchange, answer: Answer | None) -> None:
+    """Tell a client, who is still there, that an operator ended its request. Its seat is free before that."""
+    if answer is not None:
+        answer.close()
+    exchange.finish("cancelled", reason=OPERATOR, status=499)
+    error = Cancelled(should_retry=False)
+    last = failure_answer(exchange.dialect, error, exchange)
+    if client.begun and exchange.break_off is not None:
+        # Blank lines first: the stream may have ended in the middle of a line or of an event.
+        last = Answer(200, [], b"\n\n" + exchange.break_off(error.failure))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LEAVE_S):
+            await client.deliver(last)
 
 
 def refuse(exchange: Exchange, error: BridgeError) -> Answer:

@@ -44,6 +44,7 @@ async def stream(job: relay.Job, client: Client) -> Answer:
         job.started = True
         return stream_headers(job), job.encoder.start()
 
+    job.exchange.break_off = job.encoder.failure
     with Pulse(client, job.plane.heartbeat_s, opening=opening, beat=job.encoder.heartbeat):
         try:
             reply = await job.open()

@@ -3,7 +3,8 @@
 1. load, evict: a wish that policy sees in every round until it is fulfilled, or nothing can fulfil it.
 2. pin, unpin: a pinning policy of that model is made or taken away; keeping it is policy's work.
 3. drain, undrain: the node's row says so; a drain is done when the node holds nothing any more.
-4. cancel: what is still open for the same model or node is given up.
+4. cancel: what is still open for the same model or node is given up. The cancellation of one request of an
+   app is for the bridge that holds it; here comes only what no bridge took.
 """
 
 from __future__ import annotations
@@ -84,6 +85,9 @@ class Operators:
                 self._open[request.pk] = Open(request.pk, kind, "", request.node, now)
             else:
                 self._finish(request.pk, "done", f"{request.node} takes new work again.")
+        elif request.request_id:
+            said = f"No bridge holds {request.request_id}: it had ended, or its bridge is away."
+            self._finish(request.pk, "refused", said)
         else:  # 4
             self._cancel(request)
 
