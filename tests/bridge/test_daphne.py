@@ -17,14 +17,12 @@ from tests.serving import ROOT, Bridge, copied
 
 
 class Daphne(Bridge):
-    """A bridge that daphne serves; it sends no lifespan events, so the first request starts the process."""
+    """A bridge under `runserver`; it sends no lifespan events, so the first request starts the process."""
 
     def start(self) -> Daphne:
-        command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port)]
+        command = [sys.executable, "manage.py", "runserver", "--noreload", f"127.0.0.1:{self.port}"]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command, "bridge.asgi:application"], cwd=ROOT, env=self.env, stdout=log, stderr=log
-            )
+            self.process = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log)
         self.until(self.ready)
         return self
 
@@ -41,6 +39,10 @@ def daphne(empty_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             yield Served(node, bridge.start(), key)
         finally:
             bridge.close()
+
+
+def test_the_development_server_is_daphne(daphne: Served) -> None:
+    assert "Starting ASGI/Daphne" in daphne.bridge.log.read_text()
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
