@@ -15,6 +15,7 @@ from dashboard.roles import grant
 
 pytestmark = pytest.mark.django_db
 
+
 def roles_of_migrations() -> dict[str, set[str]]:
     """What the migrations named *_roles give to each group, taken together."""
     given: dict[str, set[str]] = {}
