@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 
+from bridge.models import ApiKey
 from scheduler.board import current
-from scheduler.board.interface import BoardDown, Line, Load
+from scheduler.board.interface import BoardDown, InFlight, Line, Load
 from scheduler.models import LedgerEntry, Node
 
 DECISIONS = 15
+REQUESTS = 50  # shown of those that wait, and of those that run
 KEPT_S = 0.8  # a snapshot serves all who watch
 Facts = dict[str, Any]
 
@@ -55,12 +57,14 @@ class Demand:
 
     lines: Sequence[Line] = ()
     loads: Sequence[Load] = ()
+    in_flight: Sequence[InFlight] = ()
     complaint: str = ""
 
 
 async def snapshot() -> Facts:
     """The snapshot of this moment."""
-    return snapshot_of(await demand(), *await database_sync_to_async(rows)())
+    seen = await demand()
+    return snapshot_of(seen, *await database_sync_to_async(rows)(seen))
 
 
 async def demand() -> Demand:
@@ -68,17 +72,25 @@ async def demand() -> Demand:
     if board is None:
         return Demand(complaint="This process has no board: who waits is not known here.")
     try:
-        return Demand(lines=await board.demand(), loads=await board.loads())
+        return Demand(
+            lines=await board.demand(),
+            loads=await board.loads(),
+            in_flight=await board.in_flight(REQUESTS),
+        )
     except BoardDown as error:
         return Demand(complaint=f"The board cannot be reached, who waits is not known: {error}")
 
 
-def rows() -> tuple[list[Node], list[LedgerEntry]]:
-    """Nodes and the last decisions, in two queries."""
-    return list(Node.objects.enabled()), list(LedgerEntry.objects.all()[:DECISIONS])
+def rows(demand: Demand) -> tuple[list[Node], list[LedgerEntry], dict[str, str]]:
+    """Nodes, the last decisions, and the names of the keys in flight, in three queries."""
+    accounts = {each.key for each in demand.in_flight}
+    keys = ApiKey.objects.filter(account__in=accounts).order_by("pk").values_list("account", "name")
+    return list(Node.objects.enabled()), list(LedgerEntry.objects.all()[:DECISIONS]), dict(keys)
 
 
-def snapshot_of(demand: Demand, nodes: Iterable[Node], decisions: Iterable[LedgerEntry]) -> Facts:
+def snapshot_of(
+    demand: Demand, nodes: Iterable[Node], decisions: Iterable[LedgerEntry], names: Mapping[str, str]
+) -> Facts:
     """What is where and who waits, as values for JSON. Times are Unix seconds, sizes are bytes."""
     facts = [node_facts(node, demand.loads) for node in nodes]
     return {
@@ -87,7 +99,8 @@ def snapshot_of(demand: Demand, nodes: Iterable[Node], decisions: Iterable[Ledge
         "running": sum(load.in_flight for load in demand.loads),
         "waiting": sum(line.waiting for line in demand.lines),
         "nodes": facts,
-        "lines": [line_facts(line, facts) for line in demand.lines],
+        "lines": [line_facts(line, facts, demand.in_flight) for line in demand.lines],
+        "requests": [request_facts(each, names) for each in demand.in_flight],
         "decisions": [decision_facts(entry) for entry in decisions],
     }
 
@@ -114,7 +127,11 @@ def node_facts(node: Node, loads: Iterable[Load]) -> Facts:
         "spilled": sum(each["spilled_bytes"] for each in residents),
         "residents": residents,
         "doing": doing,
+        "gpus": [{name: gpu.get(name) for name in GPU_FACTS} for gpu in node.gpus],
     }
+
+
+GPU_FACTS = ("name", "free", "total", "util", "power_w", "temperature")
 
 
 def _resident(held: Facts, load: Load | None) -> Facts:
@@ -134,9 +151,24 @@ def _free(node: Node, taken: int) -> int | None:
     return max(min(total - taken, measured), 0)
 
 
-def line_facts(line: Line, nodes: Iterable[Facts]) -> Facts:
-    """A line with why it waits."""
+def request_facts(request: InFlight, names: Mapping[str, str]) -> Facts:
+    """A request in flight, with the name of its key."""
+    return {
+        "id": request.ticket,
+        "key": names.get(request.key, request.key),
+        "model": request.model,
+        "node": request.node,
+        "since": request.since,
+        "position": request.position,
+        "wait_s": request.wait_s,
+    }
+
+
+def line_facts(line: Line, nodes: Iterable[Facts], in_flight: Iterable[InFlight] = ()) -> Facts:
+    """A line with why it waits, and what its first and its last may expect where that can be predicted."""
     why, until = why_waiting(line.model, nodes)
+    mine = [each for each in in_flight if each.model == line.model and each.position]
+    waits = {each.position: each.wait_s for each in mine}
     return {
         "model": line.model,
         "waiting": line.waiting,
@@ -145,6 +177,8 @@ def line_facts(line: Line, nodes: Iterable[Facts]) -> Facts:
         "keys": len(line.keys),
         "why": why,
         "until": until,
+        "wait_first_s": waits.get(1),
+        "wait_last_s": waits.get(line.waiting),
     }
 
 

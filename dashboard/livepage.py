@@ -17,7 +17,7 @@ from dashboard.filing import file_request
 from dashboard.live import may_operate, may_watch
 from scheduler.models import CatalogModel
 
-KINDS = frozenset({"load", "evict", "pin", "unpin", "drain", "undrain"})
+KINDS = frozenset({"load", "evict", "pin", "unpin", "drain", "undrain", "cancel"})
 
 
 @require_GET
@@ -37,7 +37,8 @@ def page(request: HttpRequest, site: AdminSite) -> HttpResponse:
 def figures(request: HttpRequest) -> HttpResponse:
     if not may_watch(request.user):
         raise PermissionDenied
-    reply = JsonResponse(live.snapshot_of(async_to_sync(live.demand)(), *live.rows()))
+    seen = async_to_sync(live.demand)()
+    reply = JsonResponse(live.snapshot_of(seen, *live.rows(seen)))
     reply["Cache-Control"] = "no-store"
     return reply
 
@@ -70,14 +71,17 @@ def timeline_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
 
 @require_POST
 def ask(request: HttpRequest) -> HttpResponse:
-    """File a request for the scheduler, and say in a sentence what was filed."""
+    """File a request for the scheduler (a cancellation: for the bridges), and say what was filed."""
     if not may_operate(request.user):
         return JsonResponse({"error": "You may look, but not ask the scheduler for anything."}, status=403)
-    kind, node, model = (request.POST.get(name, "") for name in ("kind", "node", "model"))
+    kind, node, model, about = (request.POST.get(name, "") for name in ("kind", "node", "model", "request"))
     if kind not in KINDS:
         return JsonResponse({"error": f"There is no {kind!r} to ask for."}, status=400)
+    if kind == "cancel" and not about:
+        return JsonResponse({"error": "Say which request is to be cancelled."}, status=400)
     try:
-        asked = file_request(request, kind, node, model)
+        asked = file_request(request, kind, node, model, request_id=about)
     except ValidationError as error:
         return JsonResponse({"error": " ".join(error.messages)}, status=400)
-    return JsonResponse({"told": f"Asked of the scheduler: {asked}."})
+    whom = "the bridge that holds it" if about else "the scheduler"
+    return JsonResponse({"told": f"Asked of {whom}: {asked}."})

@@ -76,11 +76,15 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
 
 @admin.register(OperatorRequest)
 class OperatorRequestAdmin(ReadOnlyAdmin):
-    list_display = ("at", "asked_by", "kind", "model", "node", "shown_state", "outcome", "finished_at")
+    list_display = ("at", "asked_by", "kind", "about", "node", "shown_state", "outcome", "finished_at")
     list_filter = ("state", "kind")
-    search_fields = ("asked_by", "model", "node")
+    search_fields = ("asked_by", "model", "node", "=request_id")
     date_hierarchy = "at"
-    fields = ("at", "asked_by", "kind", "model", "node", "shown_state", "outcome", "finished_at")
+    fields = ("at", "asked_by", "kind", "about", "node", "shown_state", "outcome", "finished_at")
+
+    @admin.display(description="model or request", ordering="model")
+    def about(self, asked: OperatorRequest) -> str:
+        return asked.model or asked.request_id or NONE
 
     @admin.display(description="state", ordering="state")
     def shown_state(self, asked: OperatorRequest) -> SafeString:

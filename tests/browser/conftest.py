@@ -9,23 +9,28 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from scheduler.simulator.process import NodeProcess
-from tests.serving import Bridge, migrated
+from tests.conftest import QUICK
+from tests.serving import Bridge, copied
 
 CHROMIUM = "/usr/bin/chromium"
 
 
 @pytest.fixture(scope="module")
-def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+def node() -> Iterator[NodeProcess]:
+    with NodeProcess("llama3.2=2", **QUICK) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def bridge(node: NodeProcess, empty_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
     """It has the superuser root, with the password root."""
-    quick = {"load_gbps": 100, "load_fixed": 0.02, "vram_recovery": 0.01, "tps": 0, "prefill_tps": 0}
-    with NodeProcess("llama3.2=2", **quick) as node:
-        data = migrated(tmp_path_factory.mktemp("bridge"))
-        bridge = Bridge(data, nodes=[node.url], DJANGO_SUPERUSER_PASSWORD="root")
-        bridge.manage("createsuperuser", "--noinput", "--username=root", "--email=root@example.com")
-        try:
-            yield bridge.start()
-        finally:
-            bridge.close()
+    data = copied(empty_data, tmp_path_factory.mktemp("browser") / "data")
+    bridge = Bridge(data, nodes=[node.url], DJANGO_SUPERUSER_PASSWORD="root")
+    bridge.manage("createsuperuser", "--noinput", "--username=root", "--email=root@example.com")
+    try:
+        yield bridge.start()
+    finally:
+        bridge.close()
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from scheduler.simulator.process import NodeProcess
 from tests.serving import Bridge
 
 pytestmark = pytest.mark.browser
@@ -33,9 +35,9 @@ def chat(bridge: Bridge, key: str) -> None:
         bridge.until(lambda: client.post("/api/chat", json=hello).status_code == 200)
 
 
-def confirm(page: Page) -> None:
+def confirm(page: Page, whom: str = "the scheduler") -> None:
     page.click("#live-yes")
-    expect(page.locator("#live-told")).to_contain_text("Asked of the scheduler")
+    expect(page.locator("#live-told")).to_contain_text(f"Asked of {whom}")
 
 
 def test_a_load_appears_and_a_button_evicts_it(live: Page, bridge: Bridge, key: str) -> None:
@@ -83,6 +85,32 @@ def test_a_model_is_loaded_by_the_form(live: Page) -> None:
     expect(live.locator("#live-question")).to_contain_text(f"Load {MODEL} on 127.0.0.1?")
     confirm(live)
     expect(live.locator(".node tbody tr", has_text=MODEL)).to_be_visible()
+
+
+def test_a_request_that_waits_is_cancelled_by_its_button(
+    live: Page, bridge: Bridge, key: str, node: NodeProcess
+) -> None:
+    chat(bridge, key)
+    node.arm("hang", count=1)
+    hello = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}], "stream": False}
+    with ThreadPoolExecutor(2) as clients, bridge.client(key) as client:
+        runs = clients.submit(client.post, "/api/chat", json=hello)
+        rows = live.locator("#live-requests tr")
+        expect(rows.filter(has_text="runs on 127.0.0.1")).to_have_count(1)
+        waits = clients.submit(client.post, "/v1/chat/completions", json=hello)
+        in_line = rows.filter(has_text="place 1 in line")
+        expect(in_line).to_contain_text("live")
+        expect(live.locator("#live-lines tr")).to_contain_text("not known")
+        in_line.get_by_role("button", name="Cancel req_").click()
+        confirm(live, "the bridge that holds it")
+        reply = waits.result(30)
+        assert (reply.status_code, reply.headers["x-should-retry"]) == (503, "false")
+        assert "An operator cancelled this request." in reply.json()["error"]["message"]
+        expect(in_line).to_have_count(0)
+        rows.get_by_role("button", name="Cancel req_").click()
+        live.click("#live-yes")
+        assert runs.result(30).status_code == 503
+    expect(live.locator("#live-no-requests")).to_be_visible()
 
 
 def test_without_a_socket_the_page_polls(page: Page, key: str) -> None:

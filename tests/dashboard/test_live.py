@@ -14,7 +14,7 @@ from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import User
 from django.test import Client
 
-from bridge.models import AuditEvent
+from bridge.models import Actor, ApiKey, AuditEvent
 from dashboard import live
 from dashboard.consumers import NOT_ALLOWED
 from dashboard.routing import websockets
@@ -109,6 +109,7 @@ async def test_a_snapshot_tells_what_is_where_and_who_waits_for_what(board: Memo
     def rows() -> None:
         scene = {"residents": [resident()], "doing": LOADING}
         Node.objects.create(name="gpu1", url="http://gpu1", state="up", vram_bytes=24 * GIB, scene=scene)
+        ApiKey.objects.issue(actor=Actor.at_shell(), name="notebook", account="key2")
         LedgerEntry.objects.record("evict", node="gpu1", model="mistral:latest", reason="Room for gemma3.")
 
     await rows()
@@ -119,6 +120,13 @@ async def test_a_snapshot_tells_what_is_where_and_who_waits_for_what(board: Memo
     assert node["residents"][0]["in_flight"] == 1
     (line,) = seen["lines"]
     assert (line["model"], line["waiting"], line["keys"]) == ("gemma3:latest", 2, 2)
+    assert 7 < line["wait_first_s"] <= 8
+    assert line["wait_last_s"] is None, "nobody saw this line move yet"
+    assert [(each["id"], each["node"], each["position"], each["key"]) for each in seen["requests"]] == [
+        ("2", None, 1, "notebook"),
+        ("3", None, 2, "key3"),
+        ("1", "gpu1", None, "key1"),
+    ]
     assert (line["why"], line["until"]) == ("It is being loaded on gpu1.", 9.0)
     assert seen["decisions"][0]["reason"] == "Room for gemma3."
 
@@ -194,12 +202,27 @@ def test_an_operator_asks_and_the_audit_log_keeps_it(olga: Client) -> None:
     assert (event.actor, event.after["request"]) == ("olga", asked.pk)
 
 
+def test_an_operator_cancels_a_request_and_a_viewer_does_not(olga: Client, vera: Client) -> None:
+    asked = {"kind": "cancel", "request": "req_1"}
+    assert vera.post("/admin/live/ask/", asked).status_code == 403
+    reply = olga.post("/admin/live/ask/", asked)
+    assert reply.json() == {"told": "Asked of the bridge that holds it: cancel req_1."}
+    filed = OperatorRequest.objects.get()
+    assert (filed.kind, filed.request_id, filed.asked_by) == ("cancel", "req_1", "olga")
+    assert not OperatorRequest.objects.waiting(), "it is not the scheduler's yet"
+    event = AuditEvent.objects.get(action="request.cancel")
+    assert (event.actor, event.target) == ("olga", "req_1")
+    assert "req_1" in olga.get("/admin/scheduler/operatorrequest/").content.decode()
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
         ({"kind": "evict", "node": "nowhere", "model": "qwen3"}, "There is no node 'nowhere'."),
         ({"kind": "load", "node": "", "model": ""}, "load needs a model."),
-        ({"kind": "cancel", "node": "", "model": "qwen3"}, "There is no 'cancel' to ask for."),
+        ({"kind": "explode", "node": "", "model": "qwen3"}, "There is no 'explode' to ask for."),
+        ({"kind": "cancel", "node": "", "model": "qwen3"}, "Say which request is to be cancelled."),
+        ({"kind": "load", "model": "qwen3", "request": "req_1"}, "load is about models and nodes."),
     ],
 )
 def test_what_cannot_be_asked_is_said(olga: Client, asked: dict[str, str], said: str) -> None:

@@ -66,11 +66,11 @@ function withSmall(cell, text, small) {
   say(cell.children[1], small);
 }
 
-function button(text, className, kind, node, model, question) {
+function button(text, className, kind, node, model, question, request = "") {
   const made = element("button", className, text);
   made.type = "button";
-  made.setAttribute("aria-label", `${text} ${model || node}${model && node ? ` on ${node}` : ""}`);
-  made.addEventListener("click", () => confirmed(question, text, { kind, node, model }));
+  made.setAttribute("aria-label", `${text} ${request || model || node}${model && node ? ` on ${node}` : ""}`);
+  made.addEventListener("click", () => confirmed(question, text, { kind, node, model, request }));
   return made;
 }
 
@@ -91,7 +91,7 @@ function makeNode(node) {
   const title = element("h3", "", node.name);
   header.append(title, element("span", "badge"), element("span", "small"), element("span", "sizes"));
   if (operates) header.append(element("span", "turn"));
-  header.append(element("p", "why"));
+  header.append(element("p", "why"), element("p", "gpus small"));
   const bar = element("div", "bar");
   bar.setAttribute("aria-hidden", "true");
   const table = element("table");
@@ -114,7 +114,8 @@ function updateNode(card, node) {
   say(badge, node.state);
   say(card.querySelector("header .small"), seenText(node));
   say(card.querySelector(".sizes"), sizesText(node));
-  say(card.querySelector(".why"), node.state === "up" ? "" : node.reason);
+  say(card.querySelector(".why"), node.state === "up" ? "" : stateText(node));
+  say(card.querySelector(".gpus"), node.gpus.map(gpuText).join("; "));
   if (operates) updateTurn(card.querySelector(".turn"), node);
   updateBar(card.querySelector(".bar"), node);
   card.querySelector("table").hidden = node.residents.length === 0;
@@ -127,10 +128,30 @@ function seenText(node) {
   return node.version ? `Ollama ${node.version}, ${seen}` : seen;
 }
 
+function stateText(node) {
+  const since = node.since === null ? "" : `${node.state} for ${lasting(newest.at - node.since)}. `;
+  const held = { quarantined: "Nothing new is loaded here until a probe load succeeds. ", draining: "It gets no new work. " };
+  return `${since}${held[node.state] || ""}${node.reason}`;
+}
+
+function gpuText(gpu) {
+  const facts = [`${gpu.name}: ${gib(gpu.free)} of ${gib(gpu.total)} free`];
+  if (gpu.util !== null) facts.push(`${gpu.util} % busy`);
+  if (gpu.power_w !== null) facts.push(`${Math.round(gpu.power_w)} W`);
+  if (gpu.temperature !== null) facts.push(`${gpu.temperature} °C`);
+  return facts.join(", ");
+}
+
 function sizesText(node) {
-  const spilled = node.spilled ? `, ${gib(node.spilled)} spilled into host memory` : "";
-  if (node.total === null) return `${gib(node.used)} used of an unknown total${spilled}`;
-  return `${gib(node.free)} free of ${gib(node.total)}${spilled}`;
+  const facts = [];
+  if (node.total === null) facts.push(`${gib(node.used)} used of an unknown total`);
+  else facts.push(`${gib(node.free)} free of ${gib(node.total)}`);
+  if (node.reserved) facts.push(`${gib(node.reserved)} reserved`);
+  if (node.spilled) {
+    const share = Math.round((100 * node.spilled) / (node.spilled + node.used));
+    facts.push(`${gib(node.spilled)} spilled into host memory (${share} %)`);
+  }
+  return facts.join(", ");
 }
 
 function updateTurn(place, node) {
@@ -184,8 +205,14 @@ function updateResident(row, each) {
 }
 
 function sizeNote(each) {
-  if (each.spilled_bytes) return `${gib(each.spilled_bytes)} more in host memory`;
-  return each.predicted_bytes === null ? "" : `${gib(each.predicted_bytes)} predicted`;
+  const notes = [];
+  if (each.spilled_bytes) notes.push(`${gib(each.spilled_bytes)} more in host memory`);
+  if (each.predicted_bytes) {
+    const off = Math.round((100 * (each.bytes + each.spilled_bytes - each.predicted_bytes)) / each.predicted_bytes);
+    const error = off === 0 ? "as measured" : `${Math.abs(off)} % ${off > 0 ? "too little" : "too much"}`;
+    notes.push(`${gib(each.predicted_bytes)} predicted, ${error}`);
+  }
+  return notes.join("; ");
 }
 
 function updateActs(act, node, each) {
@@ -223,14 +250,47 @@ function updateDoing(place, node) {
 // ---- lines and decisions
 
 function updateLine(row, line) {
-  const [model, waiting, keys, first, context, why] = row.children;
+  const [model, waiting, keys, first, still, context, why] = row.children;
   say(model, line.model);
   say(waiting, String(line.waiting));
   say(keys, String(line.keys));
   say(first, lasting(newest.at - line.since));
+  say(still, stillText(line));
   say(context, line.num_ctx ? `${line.num_ctx.toLocaleString("en")} tokens` : "–");
   const left = line.until === null ? 0 : line.until - newest.at;
   say(why, left > 0 ? `${line.why} About ${lasting(left)} left.` : line.why);
+}
+
+function stillText(line) {
+  const { wait_first_s: first, wait_last_s: last } = line;
+  if (first === null && last === null) return "not known";
+  if (line.waiting === 1) return `about ${lasting(first)}`;
+  const unknown = (seconds) => (seconds === null ? "not known" : `about ${lasting(seconds)}`);
+  return `first ${unknown(first)}, last ${unknown(last)}`;
+}
+
+// ---- requests in flight
+
+function makeRequest(request) {
+  const row = cells(element("tr"), ["name"], ["", "key"], ["name", "model"], ["short"], ["short", "for"]);
+  row.children[0].append(element("code", "", request.id));
+  if (operates) {
+    const question = `Cancel ${request.id} of ${request.key}? Its client is told that an operator did.`;
+    const act = element("td", "act");
+    act.append(button("Cancel", "live-danger", "cancel", "", "", question, request.id));
+    row.append(act);
+  }
+  return row;
+}
+
+function updateRequest(row, request) {
+  const [, key, model, where, since] = row.children;
+  say(key, request.key);
+  say(model, request.model);
+  const wait = request.wait_s === null ? "" : `about ${lasting(request.wait_s)} to wait`;
+  if (request.node !== null) withSmall(where, `runs on ${request.node}`, "");
+  else withSmall(where, `place ${request.position} in line`, wait);
+  say(since, lasting(newest.at - request.since));
 }
 
 function updateDecision(row, entry) {
@@ -255,9 +315,12 @@ function show() {
   byId("live-no-nodes").hidden = nodes.length > 0;
   keep(byId("live-lines"), newest.lines, (line) => line.model,
     () => cells(element("tr"), ["name"], ["", "waiting"], ["", "keys"], ["short", "first waits for"],
-      ["short", "context"], ["reason"]), updateLine);
+      ["", "still to wait"], ["short", "context"], ["reason"]), updateLine);
   byId("live-lines-table").hidden = newest.lines.length === 0;
   byId("live-no-lines").hidden = newest.lines.length > 0;
+  keep(byId("live-requests"), newest.requests, (request) => request.id, makeRequest, updateRequest);
+  byId("live-requests-table").hidden = newest.requests.length === 0;
+  byId("live-no-requests").hidden = newest.requests.length > 0;
   keep(byId("live-decisions"), newest.decisions, (entry) => entry.id,
     () => cells(element("tr"), ["short"], ["short"], ["name"], [""], ["short"], [""], ["reason"]), updateDecision);
   if (operates) {
