@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock docs bench bench-parts bench-scheduling clean
+.PHONY: help run test check audit format lock docs bench bench-parts bench-scheduling clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
@@ -33,6 +33,9 @@ check: $(VENV)/.dev ## format, lint, types, import rooms, migrations, deploy che
 	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_rooms.py
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 	@BRIDGE_PROFILE=deploy-check $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+audit: ## ask OSV for advisories about the locked packages (needs the net)
+	@$(PYTHON) deploy/audit.py
 
 format: $(VENV)/.dev ## format and fix what can be fixed
 	@$(BIN)/ruff format .

@@ -12,7 +12,8 @@ from django.utils.module_loading import import_string
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bridge.settings")
 django_application = get_asgi_application()
 
-from bridge.credentials import PATH_PREFIX, split_path  # noqa: E402  needs Django's apps
+from bridge.addresses import believed, networks  # noqa: E402  needs Django's apps
+from bridge.credentials import PATH_PREFIX, split_path  # noqa: E402
 from bridge.env import VALUES as ENV  # noqa: E402
 from bridge.hot.api import dialect_of, routes  # noqa: E402
 from bridge.hot.handler import HotHandler  # noqa: E402
@@ -21,6 +22,7 @@ from bridge.rowgauges import ROWS  # noqa: E402
 from bridge.views import health, metrics  # noqa: E402
 from scheduler.metrics import FLEET  # noqa: E402
 
+PROXIES = networks(ENV["BRIDGE_TRUSTED_PROXIES"])
 websockets = import_string(settings.WEBSOCKET_APPLICATION)
 
 
@@ -58,7 +60,7 @@ class Bridge:
         elif path == metrics.PATH:
             await metrics.answer(scope, receive, send, token=ENV["BRIDGE_METRICS_TOKEN"], live=(FLEET, ROWS))
         else:
-            await django_application(scope, receive, send)
+            await django_application(believed(scope, PROXIES), receive, send)
 
     async def _hot_handler(self) -> HotHandler:
         if self._hot is None:

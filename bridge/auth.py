@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hmac import compare_digest
 from typing import Literal
@@ -23,6 +23,7 @@ Why = Literal[
     "revoked",
     "replaced",
     "address",
+    "certificate",
     "scope",
     "model",
     "starting",
@@ -49,20 +50,27 @@ class KeyRing:
 
     grants: Mapping[str, Grant]  # by public id
     peppers: Mapping[str, bytes]  # by version
+    certified: Mapping[str, Grant] = field(default_factory=dict)  # by subject of a client certificate
     loaded: bool = True  # False before the first look into the database succeeded
 
-    def authorise(self, token: str | None, address: str | None, now: float) -> Grant | Denied:
-        """The grant of a key presented from an address at a time (Unix seconds), or why not.
+    def authorise(
+        self, token: str | None, address: str | None, now: float, certificate: str = ""
+    ) -> Grant | Denied:
+        """The grant of a key presented from an address at a time (Unix seconds), or why not. `certificate` is
+        the verified subject of the client's certificate, which stands for the key that is bound to it.
 
         One look-up and one HMAC; what is wrong with the text is only worked out for a key that failed."""
         if not self.loaded:
             return STARTING
-        if not token:
-            return NO_KEY
-        grant = self.grants.get(keyformat.public_id(token))
-        if grant is None or not self._fits(token, grant):
-            return self._stranger(token, grant)
-        return _over(grant, now) or _elsewhere(grant, address) or grant
+        if token:
+            grant = self.grants.get(keyformat.public_id(token))
+            if grant is None or not self._fits(token, grant):
+                return self._stranger(token, grant)
+        else:
+            grant = self.certified.get(certificate)
+            if grant is None:
+                return _no_key(certificate)
+        return _over(grant, now) or _elsewhere(grant, address) or _unbound(grant, certificate) or grant
 
     def _fits(self, token: str, grant: Grant) -> bool:
         pepper = self.peppers.get(grant.pepper)
@@ -76,6 +84,13 @@ class KeyRing:
         if grant is not None and grant.pepper not in self.peppers:
             return NO_PEPPER
         return UNKNOWN
+
+
+def by_certificate(grants: Iterable[Grant]) -> dict[str, Grant]:
+    """The grant that each certificate stands for: of several, one that was neither revoked nor replaced."""
+    bound = (grant for grant in grants if grant.certificate)
+    living_last = sorted(bound, key=lambda grant: (grant.revoked_at, grant.grace_ends_at))
+    return {grant.certificate: grant for grant in living_last}
 
 
 EMPTY = KeyRing(grants={}, peppers={}, loaded=False)
@@ -101,6 +116,15 @@ NO_PEPPER = Denied(
     message="This bridge cannot verify the API key: the pepper that it was made with is not configured here."
     " An operator can restore it (BRIDGE_PEPPER, BRIDGE_OLD_PEPPERS) or issue a new key.",
 )
+
+
+def _no_key(certificate: str) -> Denied:
+    if not certificate:
+        return NO_KEY
+    said = (
+        f"No key of this bridge is bound to the certificate {certificate[:200]!r}, and the request has none."
+    )
+    return replace(NO_KEY, message=f"{said} An operator can bind one to it.")
 
 
 def lacks_scope(grant: Grant, scope: str) -> Denied:
@@ -150,4 +174,17 @@ def _elsewhere(grant: Grant, address: str | None) -> Denied | None:
         key=grant.id,
         message=f"The API key {grant.name!r} may not be used from {address or 'an unknown address'}."
         " Use it from its own network, or ask an operator to allow yours.",
+    )
+
+
+def _unbound(grant: Grant, certificate: str) -> Denied | None:
+    """Why a right key does not count without its certificate: then whoever stole its text has nothing."""
+    if not grant.certificate or grant.certificate == certificate:
+        return None
+    return Denied(
+        reason="certificate",
+        status=403,
+        key=grant.id,
+        message=f"The API key {grant.name!r} counts only with its client certificate, and the request came"
+        f" with {'another' if certificate else 'none'}. Send it through the address that asks for one.",
     )

@@ -48,6 +48,31 @@ def names_are_known(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Ch
     ]
 
 
+@register(Tags.security)
+def identities_come_from_somewhere(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A header is believed only from listed proxies; TLS needs both of its files."""
+    problems: list[CheckMessage] = []
+    if env.VALUES["BRIDGE_CERTIFICATE_HEADER"] and not env.VALUES["BRIDGE_TRUSTED_PROXIES"]:
+        problems.append(
+            Error(
+                "BRIDGE_CERTIFICATE_HEADER needs BRIDGE_TRUSTED_PROXIES: it is believed from nobody else.",
+                hint="List the addresses of the proxies that verify certificates.",
+                id="bridge.E003",
+            )
+        )
+    for name in ("BRIDGE_TLS_CERTIFICATE", "BRIDGE_TLS_KEY"):
+        path = env.VALUES[name]
+        if path and not os.access(path, os.R_OK):
+            problems.append(
+                Error(
+                    f"{name} names {path}, which this process cannot read.",
+                    hint="Check the path and who may read it.",
+                    id="bridge.E004",
+                )
+            )
+    return problems
+
+
 @register(Tags.security, deploy=True)
 def debug_is_off(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     if not settings.DEBUG:

@@ -131,6 +131,19 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "BRIDGE_HTTPS", "0", boolean, "Users reach the admin over https: secure cookies, HSTS, redirects."
     ),
+    Setting(
+        "BRIDGE_TLS_CERTIFICATE",
+        "",
+        str,
+        "Path of the certificate, with its chain, with which `serve` speaks TLS itself; empty: plain HTTP.",
+    ),
+    Setting("BRIDGE_TLS_KEY", "", str, "Path of the private key of BRIDGE_TLS_CERTIFICATE."),
+    Setting(
+        "BRIDGE_CERTIFICATE_HEADER",
+        "",
+        str,
+        "Header in which a trusted proxy names the subject of a client's verified certificate; empty: none.",
+    ),
     Setting("BRIDGE_BODY_LIMIT", "64MiB", size, "Largest request body; larger ones get a 413."),
     Setting(
         "BRIDGE_ALLOW_CLOUD",
@@ -252,7 +265,8 @@ def local_url(values: Mapping[str, Any]) -> str:
     host: str = values["BRIDGE_HOST"]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  a reachable form of "any"
     shown = f"[{host.strip('[]')}]" if ":" in host else host
-    return f"http://{shown}:{values['BRIDGE_PORT']}"
+    scheme = "https" if values["BRIDGE_TLS_CERTIFICATE"] else "http"
+    return f"{scheme}://{shown}:{values['BRIDGE_PORT']}"
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ class Grant:
     scopes: frozenset[str]
     models: tuple[re.Pattern[str], ...] = ()  # empty: every model
     networks: tuple[Network, ...] = ()  # empty: from everywhere
+    certificate: str = ""  # subject of the client certificate that the key is bound to; empty: to none
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     parallel: int | None = None

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 
 from django.conf import settings
 
-from bridge.auth import EMPTY, KeyRing
+from bridge.auth import EMPTY, KeyRing, by_certificate
 from bridge.grants import Grant, compiled
 from bridge.keyformat import pepper_version
 from bridge.models import KEYS, ApiKey
@@ -25,9 +25,11 @@ PERIODS: tuple[Period, ...] = ("day", "month", "total")
 def load() -> KeyRing:
     """All keys, from the database, in one query."""
     peppers = [settings.KEY_PEPPER, *settings.OLD_KEY_PEPPERS]
-    grants = (_readable(row) for row in ApiKey.objects.order_by("pk").iterator(2000))
+    rows = (_readable(row) for row in ApiKey.objects.order_by("pk").iterator(2000))
+    grants = {grant.id: grant for grant in rows if grant is not None}
     return KeyRing(
-        grants={grant.id: grant for grant in grants if grant is not None},
+        grants=grants,
+        certified=by_certificate(grants.values()),
         peppers={pepper_version(pepper): pepper.encode() for pepper in peppers},
     )
 
@@ -58,6 +60,7 @@ def grant_of(row: ApiKey) -> Grant:
         scopes=frozenset(row.scopes),
         models=compiled(row.allowed_models),
         networks=tuple(ip_network(text) for text in row.allowed_cidrs),
+        certificate=row.certificate,
         requests_per_minute=row.requests_per_minute,
         tokens_per_minute=row.tokens_per_minute,
         parallel=row.parallel,

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from bridge import auth, metrics
-from bridge.addresses import client_address, networks
+from bridge.addresses import client_address, networks, within
 from bridge.affinity import Affinity, conversation_of
 from bridge.auth import Denied
 from bridge.catalogue import Catalogue, Entry
@@ -66,6 +66,7 @@ class DataPlane:
         self.outbox = outbox
         self.holder = f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
         self.proxies = networks(ENV["BRIDGE_TRUSTED_PROXIES"])
+        self.certificate_header: bytes = ENV["BRIDGE_CERTIFICATE_HEADER"].lower().encode()
         self.body_limit: int = ENV["BRIDGE_BODY_LIMIT"]
         self.heartbeat_s: float = ENV["BRIDGE_HEARTBEAT"]
         self.deadline_s: float = ENV["BRIDGE_DEADLINE"]
@@ -116,7 +117,7 @@ class DataPlane:
                 "This bridge is being stopped; try again in a moment.", kind="draining", retry_after_s=1
             )
         exchange.client = request.header(b"user-agent")[:60].decode("latin-1").partition(" ")[0]
-        verdict = self._verdict(caller, exchange)
+        verdict = self._verdict(request, caller, exchange)
         if isinstance(verdict, Denied):
             self._deny(verdict.for_cli() if caller.cli else verdict, exchange)
         else:
@@ -124,8 +125,16 @@ class DataPlane:
             if scope and not verdict.allows(scope):
                 self._deny(auth.lacks_scope(verdict, scope), exchange)
 
-    def _verdict(self, caller: Credentials, exchange: Exchange) -> Grant | Denied:
-        return self.keys.current.authorise(caller.token, exchange.address, exchange.at)
+    def _verdict(self, request: HotRequest, caller: Credentials, exchange: Exchange) -> Grant | Denied:
+        certificate = self.certificate(request) if self.certificate_header else ""
+        return self.keys.current.authorise(caller.token, exchange.address, exchange.at, certificate)
+
+    def certificate(self, request: HotRequest) -> str:
+        """The subject of the client's certificate, said by a trusted proxy; two such headers are forged."""
+        named = [value for name, value in request.raw_headers if name == self.certificate_header]
+        if len(named) != 1 or not within(peer(request.scope), self.proxies):
+            return ""
+        return named[0].decode("utf-8", "replace").strip()
 
     def _deny(self, denied: Denied, exchange: Exchange) -> NoReturn:
         exchange.key = denied.key

@@ -34,8 +34,20 @@ def config(**overrides: Any) -> uvicorn.Config:
         "timeout_keep_alive": KEEP_ALIVE_S,
         "timeout_graceful_shutdown": GRACE_S,
         "ws_max_size": 65_536,  # browsers only send small requests on the live page
+        **tls(),
     }
     return uvicorn.Config(**(given | overrides))
+
+
+def tls() -> dict[str, Any]:
+    """uvicorn's TLS settings; empty for plain HTTP. TLS 1.2 is Python's own lower bound."""
+    if not ENV["BRIDGE_TLS_CERTIFICATE"]:
+        return {}
+    return {
+        "ssl_certfile": ENV["BRIDGE_TLS_CERTIFICATE"],
+        "ssl_keyfile": ENV["BRIDGE_TLS_KEY"] or None,  # None: the key lies in the same file
+        "ssl_ciphers": "ECDHE+AESGCM:ECDHE+CHACHA20",
+    }
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from bridge import secrets
 from bridge.env import VALUES as ENV
@@ -15,7 +16,7 @@ DATA_DIR = (BASE_DIR / ENV["BRIDGE_DATA_DIR"]).resolve()
 
 DEPLOY_CHECK = ENV["BRIDGE_PROFILE"] == "deploy-check"
 DEBUG = ENV["BRIDGE_DEBUG"]
-HTTPS = ENV["BRIDGE_HTTPS"] or DEPLOY_CHECK
+HTTPS = ENV["BRIDGE_HTTPS"] or bool(ENV["BRIDGE_TLS_CERTIFICATE"]) or DEPLOY_CHECK
 SECRET_KEY = ENV["SECRET_KEY"] or secrets.kept(DATA_DIR, "secret_key")
 KEY_PEPPER = ENV["BRIDGE_PEPPER"] or secrets.kept(DATA_DIR, "pepper")
 OLD_KEY_PEPPERS = list(ENV["BRIDGE_OLD_PEPPERS"])
@@ -55,6 +56,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "bridge.contentpolicy.ContentPolicyMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
@@ -152,7 +154,13 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31536000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = DEPLOY_CHECK
-if ENV["BRIDGE_TRUSTED_PROXIES"]:
+# Forms are accepted from the public address, too, where a proxy passes on another host.
+CSRF_TRUSTED_ORIGINS = ["{0.scheme}://{0.netloc}".format(urlsplit(ENV["BRIDGE_PUBLIC_URL"]))] * bool(
+    ENV["BRIDGE_PUBLIC_URL"]
+)
+if ENV[
+    "BRIDGE_TRUSTED_PROXIES"
+]:  # bridge.addresses.believed takes the header out where it comes from elsewhere
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 LOGIN_URL = "admin:login"

@@ -18,6 +18,9 @@ GRACE_S = 0.02  # most small requests end before anybody needs to listen for the
 OPERATOR = "operator"  # why an operator's cancellation ended a request
 BODY_PAUSE_S = 30.0  # longest pause inside a body
 
+# What a model wrote must not become a page, whatever a browser makes of it.
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+
 
 class Client:
     """Cancels the task that serves it when the client leaves or stops reading."""
@@ -114,6 +117,7 @@ class Client:
         """Send status and headers; does nothing when they are out already."""
         if not self.begun:
             self.begun = True
+            headers.append(NOSNIFF)
             await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def push(self, chunk: bytes) -> None:

@@ -23,7 +23,8 @@ KEYS = "keys"  # the topic whose revision number moves with every write
 TOUCH_EVERY = timedelta(minutes=1)
 # What rotation hands on to the new key.
 INHERITED = [
-    *("name", "owner", "team", "account", "scopes", "allowed_models", "allowed_cidrs", "priority"),
+    *("name", "owner", "team", "account", "scopes", "allowed_models", "allowed_cidrs", "certificate"),
+    "priority",
     *("requests_per_minute", "tokens_per_minute", "parallel"),
     *("budget_tokens_day", "budget_tokens_month", "budget_tokens_total"),
     *("budget_money_day", "budget_money_month", "budget_money_total"),
@@ -141,6 +142,13 @@ class ApiKey(Revised):
         validators=[networks],
         help_text="Networks or addresses that may use it (10.0.0.0/8, 192.0.2.7). Empty: from everywhere.",
     )
+    certificate = models.CharField(
+        "client certificate",
+        max_length=255,
+        blank=True,
+        help_text="Subject of a client certificate (CN=app,O=Example): the key counts only with it, and it"
+        " stands for the key where none is sent. Needs BRIDGE_CERTIFICATE_HEADER. Empty: none.",
+    )
 
     priority = models.PositiveSmallIntegerField(
         choices=Priority, default=Priority.NORMAL, help_text="When a line is full, the lowest go first."
@@ -170,6 +178,14 @@ class ApiKey(Revised):
     class Meta:
         verbose_name = "API key"
         ordering = ["-created_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["certificate"],
+                condition=Q(revoked_at=None, grace_ends_at=None) & ~Q(certificate=""),
+                name="one_key_per_certificate",
+                violation_error_message="Another key is bound to this certificate: revoke it first.",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.masked})"

@@ -23,7 +23,7 @@ from dashboard.firstuse import bridge_url, example_model
 from dashboard.snippets import PLACEHOLDER, snippets
 
 WHO = ("Who", {"fields": ["name", ("owner", "team")]})
-RIGHTS = ("May", {"fields": ["scopes", "allowed_models", "allowed_cidrs", "expires_at"]})
+RIGHTS = ("May", {"fields": ["scopes", "allowed_models", "allowed_cidrs", "certificate", "expires_at"]})
 LIMITS = (
     "Limits",
     {

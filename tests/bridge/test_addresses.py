@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.addresses import client_address, networks, within
+from bridge.addresses import CLAIMS, believed, client_address, networks, within
 
 PROXIES = networks(["127.0.0.1", "10.0.0.0/8", "2001:db8::/32"])
 
@@ -35,3 +35,13 @@ def test_the_client_is_the_first_from_the_right_that_is_no_trusted_proxy(
 def test_an_untrusted_peer_is_always_itself(peer: str, forwarded: str) -> None:
     if not within(peer, PROXIES):
         assert client_address(peer, forwarded, PROXIES) == peer
+
+
+@pytest.mark.parametrize(("peer", "kept"), [("10.1.2.3", True), ("192.0.2.7", False), (None, False)])
+def test_what_only_a_proxy_may_say_is_taken_out_of_what_others_send(peer: str | None, kept: bool) -> None:
+    claims = [(name, b"x") for name in sorted(CLAIMS)]
+    scope = {"client": (peer, 1) if peer else None, "headers": [(b"host", b"a"), *claims], "path": "/admin/"}
+    passed = believed(scope, PROXIES)
+    assert passed["headers"] == [(b"host", b"a"), *(claims if kept else [])]
+    assert passed["path"] == "/admin/"
+    assert len(scope["headers"]) == 1 + len(claims)

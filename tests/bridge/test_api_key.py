@@ -193,3 +193,15 @@ def test_a_key_is_found_by_its_id_its_mask_or_its_text(ann: Actor) -> None:
         assert ApiKey.objects.named(text) == key
     with pytest.raises(ApiKey.DoesNotExist):
         ApiKey.objects.named("nobody00")
+
+
+def test_a_certificate_has_one_living_key(ann: Actor) -> None:
+    key, _ = ApiKey.objects.issue(actor=ann, name="crawler", certificate="CN=crawler")
+    with pytest.raises(ValidationError, match="revoke it first"):
+        ApiKey.objects.issue(actor=ann, name="another", certificate="CN=crawler")
+    heir, _ = key.rotate(ann, HOUR)
+    assert heir.certificate == "CN=crawler"
+    heir.revoke(ann)
+    ApiKey.objects.issue(actor=ann, name="another", certificate="CN=crawler")
+    ApiKey.objects.issue(actor=ann, name="free")
+    ApiKey.objects.issue(actor=ann, name="free too")

@@ -15,6 +15,7 @@ PEPPER = "a pepper"
 VERSION = keyformat.pepper_version(PEPPER)
 TOKEN = keyformat.new_token("ab12cd34")
 NOW = 1_800_000_000.0
+CRAWLER = "CN=crawler,O=Example"
 
 
 def grant(**fields) -> Grant:
@@ -94,6 +95,45 @@ def test_a_key_counts_from_its_own_networks(address: str) -> None:
 def test_a_key_is_refused_from_elsewhere(address: str | None) -> None:
     keys = ring(networks=(ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")))
     assert refused(keys.authorise(TOKEN, address, NOW)) == ("address", 403)
+
+
+def bound(**fields) -> KeyRing:
+    """A key of the crawler's certificate."""
+    mine = grant(certificate=CRAWLER, **fields)
+    return replace(ring(), grants={mine.id: mine}, certified=auth.by_certificate([mine]))
+
+
+def test_a_certificate_stands_for_the_key_that_is_bound_to_it() -> None:
+    keys = bound()
+    assert keys.authorise(None, None, NOW, CRAWLER) is keys.grants["ab12cd34"]
+    answer = keys.authorise(None, None, NOW, "CN=stranger")
+    assert refused(answer) == ("no_key", 401)
+    assert "CN=stranger" in answer.message
+    assert refused(keys.authorise(None, None, NOW)) == ("no_key", 401)
+
+
+def test_no_certificate_is_nobody_even_where_keys_are_bound_to_none() -> None:
+    assert auth.by_certificate([grant()]) == {}
+
+
+@pytest.mark.parametrize("certificate", ["", "CN=stranger", CRAWLER + " "])
+def test_a_bound_key_is_refused_without_its_certificate(certificate: str) -> None:
+    assert refused(bound().authorise(TOKEN, None, NOW, certificate)) == ("certificate", 403)
+    assert isinstance(bound().authorise(TOKEN, None, NOW, CRAWLER), Grant)
+
+
+def test_a_certificate_does_not_outlive_its_key() -> None:
+    assert refused(bound(revoked_at=NOW).authorise(None, None, NOW, CRAWLER)) == ("revoked", 401)
+    networks = (ip_network("10.0.0.0/8"),)
+    assert refused(bound(networks=networks).authorise(None, "192.0.2.7", NOW, CRAWLER)) == ("address", 403)
+
+
+def test_of_several_keys_of_a_certificate_the_living_one_counts() -> None:
+    old = grant(id="old00000", certificate=CRAWLER, grace_ends_at=NOW + 60)
+    new = grant(id="new00000", certificate=CRAWLER)
+    gone = grant(id="gone0000", certificate=CRAWLER, revoked_at=NOW)
+    for order in ([old, new, gone], [gone, new, old]):
+        assert auth.by_certificate(order)[CRAWLER] is new
 
 
 def test_before_the_keys_were_read_nobody_is_called_unknown() -> None:

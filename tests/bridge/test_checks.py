@@ -49,3 +49,16 @@ def test_debug_is_an_error_in_a_deployment(settings: LazySettings) -> None:
     assert checks.debug_is_off(None) == []
     settings.DEBUG = True
     assert found(checks.debug_is_off(None)) == ["bridge.E002"]
+
+
+def test_a_certificate_header_needs_proxies_to_believe(given: Any) -> None:
+    assert checks.identities_come_from_somewhere(None) == []
+    given(BRIDGE_CERTIFICATE_HEADER="X-Subject")
+    assert found(checks.identities_come_from_somewhere(None)) == ["bridge.E003"]
+    given(BRIDGE_CERTIFICATE_HEADER="X-Subject", BRIDGE_TRUSTED_PROXIES=("10.0.0.1",))
+    assert checks.identities_come_from_somewhere(None) == []
+
+
+def test_a_certificate_that_cannot_be_read_is_said_before_the_server_starts(given: Any) -> None:
+    given(BRIDGE_TLS_CERTIFICATE="/nowhere/cert.pem", BRIDGE_TLS_KEY="/nowhere/key.pem")
+    assert found(checks.identities_come_from_somewhere(None)) == ["bridge.E004"] * 2

@@ -23,7 +23,7 @@ from tests.deploy.files import DEPLOY, ROOT, document, read
 
 COMPOSE = document("compose.yaml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OVERLAYS = ("compose.tls.yaml",)
+OVERLAYS = ("compose.tls.yaml", "compose.mtls.yaml")
 OWN = ("web", "scheduler", "migrate")
 KNOWN = {setting.name: setting for setting in env.SETTINGS}
 # Ollama 0.33: envconfig/config.go; LLAMA_ARG_* are llama.cpp's, whose server inherits the environment.

@@ -79,6 +79,7 @@ OPTIONS: dict[str, tuple[str, Any, str]] = {
     ),
     "--models": ("allowed_models", several, "Names or globs of the models it may use; without it all."),
     "--cidrs": ("allowed_cidrs", several, "Networks that may use it; without it all."),
+    "--certificate": ("certificate", str, "Subject of the client certificate that it is bound to."),
     "--priority": ("priority", priority, "When a line is full, the lowest go first."),
     "--rpm": ("requests_per_minute", count, "Requests a minute."),
     "--tpm": ("tokens_per_minute", count, "Tokens a minute."),

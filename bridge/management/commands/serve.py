@@ -38,7 +38,10 @@ class Command(BaseCommand):
                 "--workers above 1 needs REDIS_URL: processes share limits and seats through Redis."
             )
         config = server.config(host=options["host"], port=options["port"], fd=options["fd"], workers=workers)
-        self.stderr.write(f"Ollama Bridge on http://{options['host']}:{options['port']} (pid {os.getpid()})")
+        scheme = "https" if config.is_ssl else "http"
+        self.stderr.write(
+            f"Ollama Bridge on {scheme}://{options['host']}:{options['port']} (pid {os.getpid()})"
+        )
         if workers > 1:
             share_metrics(Path(settings.DATA_DIR) / "metrics")
             Multiprocess(config, sockets=[config.bind_socket()]).run()
