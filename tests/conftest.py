@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 if TYPE_CHECKING:  # imported where they are used: the policy's tests pass without Django and its company
     from scheduler.simulator.process import NodeProcess
     from tests.bridge.served import Served
+    from tests.postgres import PostgresServer
     from tests.serving import Bridge
 
 FakeNode = Callable[..., "NodeProcess"]
@@ -41,6 +43,18 @@ def empty_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.serving import migrated
 
     return migrated(tmp_path_factory.mktemp("bridge") / "empty")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for all tests, which take a database of their own each."""
+    from tests.postgres import PostgresServer, binaries
+
+    if binaries() is None and not os.environ.get("CI"):
+        pytest.skip("no PostgreSQL on this machine")
+    server = PostgresServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
