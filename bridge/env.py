@@ -204,6 +204,15 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "BRIDGE_METRICS_TOKEN", "", str, "Bearer token for /metrics; empty: only from this machine.", True
     ),
+    Setting(
+        "BRIDGE_KEEP_USAGE_DAYS",
+        "90",
+        integer,
+        "Days that usage records and hourly sums are kept, 0 for ever; the sums of days always are.",
+    ),
+    Setting("BRIDGE_KEEP_SAMPLES_DAYS", "30", integer, "Days that VRAM samples are kept, at least 2."),
+    Setting("BRIDGE_KEEP_LEDGER_DAYS", "180", integer, "Days that ledger entries are kept, 0 for ever."),
+    Setting("BRIDGE_CURRENCY", "USD", str, "What prices and budgets in money are in; only a word."),
     Setting("BRIDGE_LOG_LEVEL", "INFO", str, "DEBUG, INFO, WARNING or ERROR."),
     Setting("BRIDGE_LOG_FORMAT", "auto", str, "json, text, or auto: text on a terminal, JSON in a pipe."),
     Setting(

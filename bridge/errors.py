@@ -6,7 +6,7 @@ BridgeError
   NotAuthorised       401, 403
   NotFound            404  route or model
   WrongMethod         405
-  Refused             429, 503  turned away by admission, with a reason
+  Refused             402, 429, 503  turned away by admission, with a reason
   Cancelled           503  an operator ended it
   NodeFailed          502, 504  the node broke off, was silent or spoke garbage
   NodeRefused         the node's own status and text

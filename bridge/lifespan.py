@@ -14,10 +14,13 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from bridge import catalogue, keyring, plane
+from bridge.accounting import money
+from bridge.accounting.accountant import Accountant
 from bridge.cancelling import Asked, Cancelling
 from bridge.drain import Drain
 from bridge.env import VALUES as ENV
-from bridge.snapshots import Keeper
+from bridge.purse import EMPTY, Purse
+from bridge.snapshots import Keeper, NotLoaded
 from bridge.transport import NodeTransport
 from bridge.usage.budgets import spent_so_far
 from bridge.usage.outbox import Outbox
@@ -41,6 +44,8 @@ class WebProcess:
         self.catalogue = catalogue.keeper()
         self.outbox = Outbox(Path(settings.DATA_DIR) / "outbox")
         self.writer = UsageWriter(self.outbox)
+        self.accountant = Accountant()
+        self.money = money.keeper()
         self.board = make_board()
         self.worker = Worker(self.board) if runs_scheduler() else None
         self.plane = plane.DataPlane(
@@ -52,15 +57,17 @@ class WebProcess:
         )
         self.plane.forgotten = self._seed_budgets
         self.cancelling: Keeper[Asked] | None = None
+        self.plane.purse = self._purse
 
     async def start(self) -> None:
         """Ready to serve when it returns; a database that is away delays nothing and is asked again."""
         sys.setswitchinterval(SWITCH_S)
         await asyncio.to_thread(self._import_orphans)
-        for keeper in (self.keys, self.catalogue):
+        for keeper in (self.keys, self.catalogue, self.money):
             await asyncio.to_thread(_first_read, keeper)
             keeper.start()
         self.writer.start()
+        self.accountant.start()
         await self._seed_budgets()
         self.plane.start()
         plane.install(self.plane)
@@ -78,10 +85,11 @@ class WebProcess:
         if self.worker is not None:
             await self.worker.stop()
         await self.plane.stop()
-        for keeper in (self.keys, self.catalogue, self.cancelling):
+        for keeper in (self.keys, self.catalogue, self.money, self.cancelling):
             if keeper is not None:
                 await asyncio.to_thread(keeper.stop)
         await asyncio.to_thread(self.writer.stop)
+        await asyncio.to_thread(self.accountant.stop)
         plane.install(None)
         current.install(None)
 
@@ -97,6 +105,13 @@ class WebProcess:
         if self.worker is not None and (why := self.worker.not_ready()):
             reasons.append(f"scheduler: {why}")
         return reasons
+
+    def _purse(self) -> Purse:
+        """Before its first reading nothing counts as spent: a database that is away refuses nobody."""
+        try:
+            return self.money.value
+        except NotLoaded:
+            return EMPTY
 
     def _import_orphans(self) -> None:
         """Records of a process that was killed come first: budgets are counted from them."""

@@ -32,6 +32,8 @@ from bridge.hints import Told, told
 from bridge.hot.client import Client
 from bridge.hot.request import HotRequest, peer
 from bridge.keyring import KeyRingKeeper
+from bridge.purse import EMPTY as NOTHING_SPENT
+from bridge.purse import Purse
 from bridge.snapshots import Keeper
 from bridge.throttle import Throttle
 from bridge.transport import NodeTransport, Origin
@@ -84,6 +86,7 @@ class DataPlane:
         self._origins: dict[str, Origin] = {}  # by address
         self._suspects: dict[str, float] = {}  # node: monotonic time until which it is left out
         self._releases: asyncio.Queue[tuple[str, int | None]] = asyncio.Queue()
+        self.purse: Callable[[], Purse] = lambda: NOTHING_SPENT
         self.forgotten: Callable[[], Awaitable[None]] | None = None  # the board may have lost the budgets
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -183,6 +186,7 @@ class DataPlane:
         exchange.prompt_estimate = prompt
         if not embeds and not inner.images:
             exchange.learn = partial(self.estimates.learn, entry.name, inner.prompt_bytes)
+        self.purse().check(grant, exchange.at)
         limits = grant.limits(exchange.at)
         said = told(request.raw_headers, self.catalogue, grant)
         exchange.ignored = said.ignored

@@ -38,6 +38,7 @@ from scheduler.residency.pace import Pace
 from scheduler.residency.picture import picture
 from scheduler.residency.publication import published
 from scheduler.residency.records import DatabaseRecorder, NodeShows, Recorder
+from scheduler.residency.sampling import Beside, Sampling, samples
 from scheduler.residency.scene import Shown
 from scheduler.residency.source import DatabaseSource, Source
 from scheduler.residency.supervise import Supervisor
@@ -77,6 +78,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._publishing = asyncio.Lock()
         self._shown = Shown()
+        self._sampling = Sampling()
         self._next_s = self._pace.tick_s  # until the next round, should nothing wake it before
         self._watch = Watch(self.fleet, leads=self._leads, changed=self._wake.set, renew=self._renew)
         self._means = Means(
@@ -190,7 +192,17 @@ class Worker:
         await self.publish()
         if FLEET.due():
             FLEET.show(picture(state, fleet.clock(), self._config))
+        self._sample(state)
         self.settled.set()
+
+    def _sample(self, state: State) -> None:
+        """Once a minute, what lies in VRAM, for reports."""
+        fleet, now = self.fleet, self.fleet.clock()
+        if self._sampling.due(now):
+            teams = {policy.name: policy.team for policy in fleet.rows.policies}
+            beside = Beside(teams=teams, readings=fleet.readings, demanded=fleet.learning.demanded())
+            for sample in samples(state, now, self._config, beside):
+                self._recorder.put(sample)
 
     def _probe(self, state: State) -> None:
         """Nodes whose quarantine is over are tried."""

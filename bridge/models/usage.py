@@ -7,6 +7,7 @@ from typing import Any
 from django.db import connection, models, transaction
 
 from bridge.models.audit import address_or_none
+from bridge.models.inserting import inserting
 
 MOST_INT = 2**31 - 1
 
@@ -36,6 +37,7 @@ class UsageRecordQuerySet(models.QuerySet["UsageRecord"]):
         adapt = connection.ops.adapt_datetimefield_value
         values = [[adapt(row[n]) if n == "at" else row[n] for n in names] for row in rows]
         with transaction.atomic(), connection.cursor() as cursor:
+            inserting()
             cursor.executemany(
                 f"INSERT INTO {table} ({quoted}) VALUES ({marks}) ON CONFLICT (request_id) DO NOTHING",  # noqa: S608
                 values,

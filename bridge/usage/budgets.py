@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import Any
 
-from django.db.models import F, Sum
+from django.db.models import F, QuerySet, Sum
 
+from bridge.accounting.sums import USAGE
 from bridge.grants import Grant
-from bridge.models import ApiKey, UsageRecord
+from bridge.models import ApiKey, Mark, UsageRecord, UsageRollup
+from bridge.models.rollups import DAY
 from scheduler.board.interface import Budget
 
 
@@ -23,8 +26,23 @@ def spent_so_far(grants: list[Grant], now: float | None = None) -> list[tuple[st
 
 
 def _tokens(account: str, budget: Budget) -> int:
-    """A rotated key goes on spending the budget of the one it replaced: they are one account."""
-    ids = ApiKey.objects.filter(account=account).values_list("public_id", flat=True)
+    """A rotated key goes on spending the budget of the one it replaced: they are one account.
+
+    From the sums of days, since old records are pruned, and from the records that are not in them yet."""
+    ids = list(ApiKey.objects.filter(account=account).values_list("public_id", flat=True))
     start = datetime.fromtimestamp(budget.start, UTC)
-    records = UsageRecord.objects.filter(key__in=list(ids), at__gte=start)
-    return records.aggregate(total=Sum(F("prompt_tokens") + F("output_tokens")))["total"] or 0
+    while True:
+        position = _position()
+        summed = UsageRollup.objects.filter(span=DAY, start__gte=start, key__in=ids)
+        newer = UsageRecord.objects.filter(id__gt=position, at__gte=start, key__in=ids)
+        tokens = _total(summed) + _total(newer)
+        if _position() == position:  # else records moved into the sums while both were read
+            return tokens
+
+
+def _position() -> int:
+    return Mark.objects.filter(name=USAGE).values_list("position", flat=True).first() or 0
+
+
+def _total(rows: QuerySet[Any]) -> int:
+    return rows.aggregate(total=Sum(F("prompt_tokens") + F("output_tokens")))["total"] or 0

@@ -78,7 +78,7 @@ class NodeAdmin(AskingAdmin, AuditedAdmin):
             },
         ),
         ("GPUs", {"fields": ["agent_url", "gpu_uuids", "readings"]}),
-        ("Cost", {"classes": ["collapse"], "fields": [("price_per_hour", "watts")]}),
+        ("Cost", {"classes": ["collapse"], "fields": [("price_per_hour", "price_per_kwh", "watts")]}),
         (
             "Seen",
             {"fields": ["shown_state", ("version", "seen"), "last_error", "load_speed", "models_there"]},

@@ -64,7 +64,18 @@ class PinningPolicyAdmin(AuditedAdmin):
     list_filter = ("enabled",)
     search_fields = ("name", "model", "nodes", "note")
     fieldsets = (
-        (None, {"fields": [("name", "enabled"), ("model", "nodes"), ("min_replicas", "priority"), "note"]}),
+        (
+            None,
+            {
+                "fields": [
+                    ("name", "enabled"),
+                    ("model", "nodes"),
+                    ("min_replicas", "priority"),
+                    "team",
+                    "note",
+                ]
+            },
+        ),
         ("When", {"fields": ["windows", "time_zone"]}),
     )
 

@@ -9,7 +9,9 @@ from scheduler.models.measurement import Measurement
 from scheduler.models.node import Node
 from scheduler.models.operator_request import OperatorRequest
 from scheduler.models.pinning import PinningPolicy
+from scheduler.models.price import HostedPrice, NodePrice
 from scheduler.models.revision import CATALOGUE, Revised, RevisedQuerySet, Revision
+from scheduler.models.sample import NodeSample
 from scheduler.models.warm_prefix import WarmPrefix
 from scheduler.models.workflow import Workflow
 
@@ -17,10 +19,13 @@ __all__ = [
     "CATALOGUE",
     "Alias",
     "CatalogModel",
+    "HostedPrice",
     "LedgerEntry",
     "Measurement",
     "ModelOnNode",
     "Node",
+    "NodePrice",
+    "NodeSample",
     "OperatorRequest",
     "PinningPolicy",
     "Revised",

@@ -11,6 +11,7 @@ from django.core.validators import RegexValidator
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
+from scheduler.models.price import NOTHING, NodePrice
 from scheduler.models.revision import Revised, RevisedQuerySet, Revision
 
 MOST_SLOTS = 256
@@ -125,7 +126,23 @@ class Node(Revised):
         help_text="The node's OLLAMA_KV_CACHE_TYPE.",
     )
     load_gbps = models.FloatField("measured load speed, GB/s", null=True, blank=True, editable=False)
-    price_per_hour = models.DecimalField(max_digits=10, decimal_places=4, null=True, blank=True)
+    price_per_hour = models.DecimalField(
+        max_digits=10,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[NOTHING],
+        help_text="Of the node with all its GPUs. A change holds from now on; the past keeps its price.",
+    )
+    price_per_kwh = models.DecimalField(
+        "price per kWh",
+        max_digits=10,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[NOTHING],
+        help_text="Where energy is paid beside the hours.",
+    )
     watts = models.PositiveIntegerField(
         null=True, blank=True, help_text="Under load; used where no power is measured."
     )
@@ -172,6 +189,13 @@ class Node(Revised):
             raise ValidationError({"gpu_uuids": 'A list of UUIDs: ["GPU-…"].'})
         if self.slots is not None and not 1 <= self.slots <= MOST_SLOTS:
             raise ValidationError({"slots": f"From 1 to {MOST_SLOTS}."})
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            fields = kwargs.get("update_fields")
+            if fields is None or "price_per_hour" in fields or "price_per_kwh" in fields:
+                NodePrice.objects.note(self.name, self.price_per_hour, self.price_per_kwh, timezone.now())
 
     @property
     def parallel(self) -> int:

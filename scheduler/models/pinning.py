@@ -45,6 +45,11 @@ class PinningPolicy(Revised):
         max_length=64, default="UTC", help_text="Of the windows, such as Europe/Berlin."
     )
     priority = models.SmallIntegerField(default=0, help_text="When not all pins fit, higher ones hold first.")
+    team = models.CharField(
+        max_length=100,
+        blank=True,
+        help_text="Who pays for the VRAM while nobody uses it; empty: the policy alone is named.",
+    )
     note = models.TextField(blank=True)
 
     objects = PinningPolicyQuerySet.as_manager()

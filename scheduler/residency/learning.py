@@ -98,6 +98,10 @@ class Learning:
         seen.seat_s, seen.ended = seen.seat_s * fade + held, seen.ended * fade + ended
         seen.at, seen.waiting, seen.in_flight = now, waiting, in_flight
 
+    def demanded(self) -> list[str]:
+        """Models by how much they were asked for of late, the most first."""
+        return sorted(self._traffic, key=lambda model: -self._traffic[model].ended)
+
     def service_s(self) -> dict[str, float]:
         seen = {m: t.seat_s / t.ended for m, t in self._traffic.items() if t.ended >= FEWEST and t.seat_s > 0}
         return {**seen, **self._service_s}

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
 
@@ -142,16 +143,25 @@ class Reading:
 
     free_bytes: int
     at: float  # Unix seconds
+    watts: float | None = None  # what they draw; None: not measured
 
 
 def readings() -> dict[str, Reading]:
     """The newest reading of each node that has one: they change without a new revision."""
     rows = Node.objects.enabled().exclude(gpus_at=None).values_list("name", "gpus", "gpus_at")
     return {
-        name: Reading(free_bytes=sum(int(gpu["free"]) for gpu in gpus), at=at.timestamp())
+        name: Reading(
+            free_bytes=sum(int(gpu["free"]) for gpu in gpus), at=at.timestamp(), watts=watts_of(gpus)
+        )
         for name, gpus, at in rows
         if gpus and at
     }
+
+
+def watts_of(gpus: Iterable[Mapping[str, Any]]) -> float | None:
+    """What all GPUs draw together; None where one of them does not say."""
+    drawn = [gpu.get("power_w") for gpu in gpus]
+    return None if None in drawn else round(sum(float(watts) for watts in drawn if watts is not None), 1)
 
 
 def model_of(model: CatalogModel, copies: list[ModelOnNode], nodes: Mapping[int, Node]) -> Model:
