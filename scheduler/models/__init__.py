@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from scheduler.models.alias import Alias
 from scheduler.models.catalog import CatalogModel, ModelOnNode
+from scheduler.models.gpu_type import GpuType
 from scheduler.models.ledger import LedgerEntry
 from scheduler.models.measurement import Measurement
 from scheduler.models.node import Node
 from scheduler.models.operator_request import OperatorRequest
 from scheduler.models.pinning import PinningPolicy
+from scheduler.models.plan_run import PlanRun
 from scheduler.models.price import HostedPrice, NodePrice
 from scheduler.models.revision import CATALOGUE, Revised, RevisedQuerySet, Revision
 from scheduler.models.sample import NodeSample
@@ -19,6 +21,7 @@ __all__ = [
     "CATALOGUE",
     "Alias",
     "CatalogModel",
+    "GpuType",
     "HostedPrice",
     "LedgerEntry",
     "Measurement",
@@ -28,6 +31,7 @@ __all__ = [
     "NodeSample",
     "OperatorRequest",
     "PinningPolicy",
+    "PlanRun",
     "Revised",
     "RevisedQuerySet",
     "Revision",

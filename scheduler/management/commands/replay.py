@@ -15,7 +15,8 @@ from scheduler.replay.fleet import BadFleet, Timing
 from scheduler.replay.fleet import parse as parse_nodes
 from scheduler.replay.outcome import Outcome, Record
 from scheduler.replay.policies import POLICIES, PREDICTORS, Setting, UnknownPolicy, known, run
-from scheduler.replay.trace import BadTrace, Trace, faster, read, write
+from scheduler.replay.source import trace_of
+from scheduler.replay.trace import BadTrace, Trace, faster, write
 
 DEFAULT_POLICIES = "ollama,seed,bridge,oracle"
 POLICY_HELP = (
@@ -89,13 +90,7 @@ class Command(BaseCommand):
 
 
 def _trace(options: dict[str, Any]) -> Trace:
-    kind, _, seed = options["trace"].partition(":")
-    if kind in synthetic.WORKLOADS and not Path(options["trace"]).exists():
-        if not seed.isdecimal():
-            raise BadTrace(f"{options['trace']}: give a whole number as the seed, as in {kind}:1.")
-        trace = synthetic.WORKLOADS[kind](int(seed))
-    else:
-        trace = read(Path(options["trace"]), options["models"])
+    trace = trace_of(options["trace"], options["models"])
     if not options["faster"] > 0:
         raise BadTrace(f"--faster must be above 0, it is {options['faster']}.")
     return faster(trace, options["faster"]) if options["faster"] != 1 else trace
