@@ -9,6 +9,7 @@ import signal
 import threading
 from types import FrameType
 
+from bridge.hot.client import DRAINING
 from bridge.plane import DataPlane
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class Drain:
         if self._plane.clients:
             log.warning("%d requests are cut off: this process ends now", len(self._plane.clients))
         for client in list(self._plane.clients):
-            client.leave("draining")
+            client.leave(DRAINING)
         self._pass_on()
 
     async def _until_ended(self) -> None:

@@ -76,6 +76,7 @@ class DataPlane:
         self.idle_timeout_s: float = ENV["BRIDGE_IDLE_TIMEOUT"]
         self.show_timeout_s = 10.0
         self.send_timeout_s: float = ENV["BRIDGE_SEND_TIMEOUT"]
+        self.body_timeout_s: float = ENV["BRIDGE_BODY_TIMEOUT"]
         self.allow_cloud: bool = ENV["BRIDGE_ALLOW_CLOUD"]
         self.keep_alive: int | str = _keep_alive(ENV["BRIDGE_KEEP_ALIVE"])
         self.clients: set[Client] = set()
@@ -300,9 +301,14 @@ class DataPlane:
             await asyncio.sleep(SAMPLE_S)
 
     async def _sweep(self) -> None:
-        """Cancel the work for clients that stopped reading: they hold a seat that others wait for."""
+        """Cancel the work for clients that stopped reading: they hold a seat that others wait for. And give
+        up those whose body does not come."""
         while True:
             await asyncio.sleep(1.0)
+            silent = time.monotonic() - self.body_timeout_s
+            for client in self.clients:
+                if client.reading_since is not None and client.reading_since < silent:
+                    client.stall()
             late = time.monotonic() - self.send_timeout_s
             for client in [c for c in self.clients if c.sending_since is not None and c.sending_since < late]:
                 log.info("a client did not read for %.0f s; its request is cancelled", self.send_timeout_s)

@@ -16,7 +16,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 GRACE_S = 0.02  # most small requests end before anybody needs to listen for their client leaving
 OPERATOR = "operator"  # why an operator's cancellation ended a request
-BODY_PAUSE_S = 30.0  # longest pause inside a body
+DRAINING = "draining"  # why the end of this process did
 
 # What a model wrote must not become a page, whatever a browser makes of it.
 NOSNIFF = (b"x-content-type-options", b"nosniff")
@@ -36,41 +36,59 @@ class Client:
         self.begun = False  # status and headers are out
         self.why = "client_left"  # the reason in the record of a cancelled request
         self.sending_since: float | None = None  # monotonic; the sweeper of bridge.plane reads it
+        self.reading_since: float | None = None  # likewise, while the client owes a piece of its body
+        self._stalled = False
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises TooLarge past `limit` bytes, BadInput when it stalls, CancelledError when
         the client leaves in the middle of it."""
-        message = self._heard(await self._receive())
-        if not message.get("more_body"):
-            return self._within(message.get("body", b""), limit)
-        parts = [self._within(message.get("body", b""), limit)]
-        size = len(parts[0])
         try:
+            message = await self._next()
+            if not message.get("more_body"):
+                return self._within(message.get("body", b""), limit)
+            parts = [self._within(message.get("body", b""), limit)]
+            size = len(parts[0])
             while message.get("more_body"):
-                async with asyncio.timeout(BODY_PAUSE_S):
-                    message = self._heard(await self._receive())
+                message = await self._next()
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > limit:
                     raise self._too_large(limit)
-        except TimeoutError:
-            raise BadInput(
-                "The request body stopped coming; send it without long pauses.", status=408
-            ) from None
+        except asyncio.CancelledError:
+            self._raise_if_stalled()
+            raise
         return b"".join(parts)
 
-    def _heard(self, message: Message) -> Message:
-        """The message; CancelledError when it says that the client left, be it after the head alone."""
+    async def _next(self) -> Message:
+        self.reading_since = time.monotonic()
+        message = await self._receive()
+        self.reading_since = None
         if message["type"] == "http.disconnect":
             self.gone = True
             raise asyncio.CancelledError
         return message
 
+    def stall(self) -> None:
+        """The body stopped coming: end the wait for it."""
+        if self._task is not None and self.reading_since is not None and not self.gone:
+            self._stalled, self.reading_since = True, None
+            self._task.cancel()
+
+    def _raise_if_stalled(self) -> None:
+        if self._stalled and self._task is not None and not self.gone:
+            self._task.uncancel()
+            raise BadInput("The request body stopped coming; send it without long pauses.", status=408)
+
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body piece by piece, of any size. Afterwards it listens for the client leaving."""
+        """The body piece by piece, of any size; raises as `body` does. Afterwards it listens for the client
+        leaving."""
         more = True
         while more:
-            message = self._heard(await self._receive())
+            try:
+                message = await self._next()
+            except asyncio.CancelledError:
+                self._raise_if_stalled()
+                raise
             if piece := message.get("body", b""):
                 yield piece
             more = message.get("more_body", False)

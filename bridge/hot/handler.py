@@ -15,10 +15,10 @@ from typing import Any
 
 from bridge.credentials import Credentials, credentials
 from bridge.dialects.inner import BadRequest, Dialect
-from bridge.errors import BadInput, BridgeError, Cancelled
+from bridge.errors import BadInput, BridgeError, Cancelled, Refused
 from bridge.exchange import Exchange
 from bridge.hot.answer import Answer
-from bridge.hot.client import OPERATOR, Client, Receive, Send
+from bridge.hot.client import DRAINING, OPERATOR, Client, Receive, Send
 from bridge.hot.request import HotRequest
 from bridge.hot.routes import Routes
 from bridge.plane import DataPlane
@@ -54,7 +54,7 @@ class HotHandler:
             task = asyncio.current_task()
             assert task is not None
             task.uncancel()
-            if client.why == OPERATOR:
+            if client.why in (OPERATOR, DRAINING):
                 await take_leave(client, exchange, answer)
         finally:
             client.unwatch()
@@ -92,11 +92,11 @@ class HotHandler:
 
 
 async def take_leave(client: Client, exchange: Exchange, answer: Answer | None) -> None:
-    """Tell a client, who is still there, that an operator ended its request. Its seat is free before that."""
+    """Tell a client, who is still there, why its request was ended. Its seat is free before that."""
     if answer is not None:
         answer.close()
-    exchange.finish("cancelled", reason=OPERATOR, status=499)
-    error = Cancelled(should_retry=False)
+    error = Cancelled(should_retry=False) if client.why == OPERATOR else cut_off()
+    exchange.finish("cancelled", reason=client.why, status=499)
     last = failure_answer(exchange.dialect, error, exchange)
     if client.begun and exchange.break_off is not None:
         # Blank lines first: the stream may have ended in the middle of a line or of an event.
@@ -104,6 +104,15 @@ async def take_leave(client: Client, exchange: Exchange, answer: Answer | None) 
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LEAVE_S):
             await client.deliver(last)
+
+
+def cut_off() -> Refused:
+    """The drain's time was over before the answer."""
+    return Refused(
+        "This bridge was stopped before the answer was there; try again in a moment.",
+        kind=DRAINING,
+        retry_after_s=1,
+    )
 
 
 def refuse(exchange: Exchange, error: BridgeError) -> Answer:
@@ -115,4 +124,5 @@ def refuse(exchange: Exchange, error: BridgeError) -> Answer:
 
 def failure_answer(dialect: Dialect, error: BridgeError, exchange: Exchange) -> Answer:
     status, headers, body = dialect.failure(error.failure, exchange.id)
-    return Answer(status, [*headers, *exchange.headers()], body)
+    closing = [(b"connection", b"close")] if status == 408 else []  # what still comes is no next request
+    return Answer(status, [*headers, *exchange.headers(), *closing], body)

@@ -10,12 +10,14 @@ from collections.abc import AsyncGenerator
 
 import orjson
 
+from bridge.dialects.inner import NodeFault
+from bridge.dialects.ndjson import LastLine, LineTooLong
 from bridge.errors import BadInput, NodeFailed, NotAuthorised
 from bridge.exchange import Exchange
 from bridge.hot.answer import Answer
 from bridge.hot.request import HotRequest
 from bridge.plane import DataPlane, current
-from bridge.relay import failed
+from bridge.relay import ERROR_LINE, failed
 from bridge.transport import NodeError, Reply
 from scheduler.policy.names import BadName, is_cloud, normalise
 
@@ -57,20 +59,23 @@ async def forward(request: HotRequest, exchange: Exchange) -> Answer:
 
 
 async def passed_on(reply: Reply, exchange: Exchange) -> AsyncGenerator[bytes, None]:
+    last = LastLine()
     try:
         async for chunk in reply:
+            last.feed(chunk)
             yield chunk
-    except NodeError as error:
-        fault: NodeFailed = failed(error, before_first_byte=False)
+    except (NodeError, LineTooLong) as error:
+        broken = error if isinstance(error, NodeError) else NodeFault(str(error), kind="node_garbage")
+        fault: NodeFailed = failed(broken, before_first_byte=False)
         exchange.finish("failed", reason=fault.kind)
         yield orjson.dumps({"error": str(fault)}) + b"\n"
         return
-    good = reply.status < 400
+    told = last.line().startswith(ERROR_LINE)  # what goes wrong in mid-stream is said under a 200
+    good = reply.status < 400 and not told
     if good and exchange.endpoint in CHANGES:
         await known(exchange.model, exchange.endpoint != "/api/delete")
-    exchange.finish(
-        "answered" if good else "failed", reason="" if good else "node_refused", status=reply.status
-    )
+    reason = "node_error" if told else "node_refused"
+    exchange.finish("answered" if good else "failed", reason="" if good else reason, status=reply.status)
 
 
 def check_digest(text: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ def one_seat(empty_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     models = ",".join(["llama3.2=2", *(f"{name}=0.5" for name in COLD)])
     directory = tmp_path_factory.mktemp("cancel") / "data"
     with NodeProcess(models, vram_gib=24, slots=1, max_loaded=9, **QUICK) as node:
-        env = {"BRIDGE_DEFAULT_SLOTS": "1", "BRIDGE_HEARTBEAT": "0.05s"}
+        env = {"BRIDGE_DEFAULT_SLOTS": "1", "BRIDGE_HEARTBEAT": "0.05s", "BRIDGE_BODY_TIMEOUT": "1s"}
         bridge = Bridge(copied(empty_data, directory), nodes=[node.url], **env)
         try:
             bridge.manage("synccatalog")
@@ -158,3 +160,24 @@ def test_who_leaves_with_the_head_alone_is_a_cancelled_request_too(one_seat: Ser
     with Wire(one_seat.bridge, one_seat.key) as wire:
         wire.send_head("/api/chat", 1000, agent=agent)
     assert the_record(one_seat, agent)["outcome"] == "cancelled"
+
+
+def test_whose_body_does_not_come_is_told_so_in_its_dialect(one_seat: Served) -> None:
+    agent = f"caller-{next(callers)}"
+    with ExitStack() as stack:
+        wires = {}
+        for route, begun in itertools.product(sorted(BODIES), (b"", b'{"model": "llama3.2", ')):
+            wires[route, begun] = wire = stack.enter_context(Wire(one_seat.bridge, one_seat.key))
+            wire.send_head(route, 1000, agent=agent)
+            wire.send_bytes(begun)
+        for (route, _), wire in wires.items():
+            status, headers = wire.head()
+            assert (status, headers["connection"]) == (408, "close")
+            while not wire.closed():
+                pass
+            error = json.loads(wire.read)["error"]
+            told = error if route.startswith("/api/") else error["message"]
+            assert told == "The request body stopped coming; send it without long pauses."
+    one_seat.bridge.until(lambda: len(one_seat.bridge.records(client=agent)) == len(wires))
+    ends = {(r["outcome"], r["status"]) for r in one_seat.bridge.records(client=agent)}
+    assert ends == {("refused", 408)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from contextlib import ExitStack
 
@@ -73,18 +74,27 @@ def test_a_stream_that_does_not_end_is_cut_off_at_last(fake_node: FakeNode, serv
     timeout = "1s" if asked == "past its time" else "10m"
     bridge = serve([node.url], BRIDGE_DEFAULT_SLOTS="2", BRIDGE_DRAIN_TIMEOUT=timeout)
     served = Served(node, bridge, bridge.key())
-    node.arm("hang", count=1, after=2)
-    with Wire(bridge, served.key) as wire:
+    node.arm("hang", count=2, after=2)
+    with Wire(bridge, served.key) as wire, Wire(bridge, served.key) as whole:
         wire.send("/api/chat", served.body("/api/chat", stream=True), agent="hung")
         wire.until(b"two")
+        whole.send("/v1/messages", served.body("/v1/messages", stream=False), agent="whole")
+        bridge.until(lambda: node.report()["in_flight"] == 2)
         terminate(bridge)
         bridge.until(lambda: bridge.get("/readyz").status_code == 503)
         if asked == "twice":
             terminate(bridge)
-        assert wire.closed()
+        wire.until(b'{"error":"This bridge was stopped')
         assert b'"done":true' not in wire.read
+        status, headers = whole.head()
+        assert (status, headers["retry-after"]) == (503, "1")
+        while not whole.closed():
+            pass
+        assert json.loads(whole.read)["error"]["message"].startswith("This bridge was stopped")
     assert ended(bridge) == 0
     (record,) = bridge.records(client="hung")
+    assert (record["outcome"], record["reason"]) == ("cancelled", "draining")
+    (record,) = bridge.records(client="whole")
     assert (record["outcome"], record["reason"]) == ("cancelled", "draining")
     bridge.until(lambda: node.report()["in_flight"] == 0)
 

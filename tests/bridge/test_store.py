@@ -14,6 +14,7 @@ import pytest
 
 from scheduler.simulator.process import NodeProcess
 from tests.bridge.served import Served
+from tests.bridge.wire import Wire
 from tests.conftest import QUICK
 from tests.serving import Bridge, copied
 
@@ -35,7 +36,7 @@ def store(empty_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     directory = tmp_path_factory.mktemp("store") / "data"
     flags: dict[str, Any] = {**QUICK, "registry": "tiny=0.1", "pull_gbps": 10}
     with NodeProcess("llama3.2=2", **flags) as node, NodeProcess("qwen3=5", **flags) as other:
-        env = {"BRIDGE_BODY_LIMIT": "64KiB"}
+        env = {"BRIDGE_BODY_LIMIT": "64KiB", "BRIDGE_BODY_TIMEOUT": "1s"}
         bridge = Bridge(copied(empty_data, directory), nodes=[node.url, other.url], **env)
         try:
             bridge.manage("synccatalog")
@@ -106,16 +107,30 @@ def test_a_blob_of_several_megabytes_is_streamed_through(client: httpx.Client, *
     assert client.request("DELETE", "/api/delete", json={"model": "mine-blob"}).status_code == 200
 
 
+def test_a_blob_that_stops_coming_is_a_408(store: Store) -> None:
+    with Wire(store.bridge, store.key) as wire:
+        header = {"X-Bridge-Node": store.names[0]}
+        wire.send_head(f"/api/blobs/sha256:{'1' * 64}", MIB, agent="uploader", headers=header)
+        wire.send_bytes(b"x" * 1000)
+        assert wire.head()[0] == 408
+    store.bridge.until(lambda: store.bridge.records(client="uploader"))
+    (record,) = store.bridge.records(client="uploader")
+    assert (record["outcome"], record["status"]) == ("refused", 408)
+
+
 def test_what_the_node_says_is_wrong_comes_through(store: Store, client: httpx.Client) -> None:
     wrong = f"/api/blobs/sha256:{'0' * 64}"
     reply = client.post(wrong, content=b"something else")
     assert reply.status_code == 400
     assert "digest mismatch" in reply.json()["error"]
     assert store.bridge.record(reply.headers["x-request-id"])["outcome"] == "failed"
-    lines = client.post("/api/push", json={"model": "nobody-has-it"}).text.splitlines()
-    told = json.loads(lines[-1])["error"]
+    reply = client.post("/api/push", json={"model": "nobody-has-it"})
+    told = json.loads(reply.text.splitlines()[-1])["error"]
     assert told.startswith("open ")
     assert "/nobody-has-it/latest: no such file or directory" in told
+    assert reply.status_code == 200
+    record = store.bridge.record(reply.headers["x-request-id"])
+    assert (record["outcome"], record["reason"]) == ("failed", "node_error")
     reply = client.request("DELETE", "/api/delete", json={"model": "nobody-has-it"})
     assert reply.status_code == 404
     assert "not found" in reply.json()["error"]

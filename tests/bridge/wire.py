@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
-from types import TracebackType
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from tests.serving import PATIENCE_S, Bridge
@@ -28,7 +29,15 @@ class Wire:
         self.send_head(route, len(payload), agent=agent, method=method)
         self._socket.sendall(payload)
 
-    def send_head(self, route: str, length: int, *, agent: str = "wire", method: str = "POST") -> None:
+    def send_head(
+        self,
+        route: str,
+        length: int,
+        *,
+        agent: str = "wire",
+        method: str = "POST",
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """The head of a request whose body of `length` bytes is to follow."""
         lines = [
             f"{method} {route} HTTP/1.1",
@@ -36,6 +45,7 @@ class Wire:
             f"Authorization: Bearer {self._key}",
             f"User-Agent: {agent}",
             f"Content-Length: {length}",
+            *(f"{name}: {value}" for name, value in headers.items()),
         ]
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
 

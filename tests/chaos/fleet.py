@@ -25,6 +25,7 @@ class Answers:
 
     seen: Counter[tuple[str, str]] = field(default_factory=Counter)
     texts: list[str] = field(default_factory=list)  # of refusals and errors
+    retry_after: list[str] = field(default_factory=list)  # of refusals
     waits_s: list[float] = field(default_factory=list)  # to the first byte of an answer
 
     def count(self, kind: str) -> int:
@@ -60,6 +61,7 @@ class Client:
     async def _read(self, response: httpx.Response) -> str:
         if response.status_code != 200:
             self.answers.texts.append((await response.aread()).decode())
+            self.answers.retry_after.append(response.headers.get("retry-after", ""))
             return str(response.status_code)
         last: dict[str, object] = {}
         async for line in response.aiter_lines():

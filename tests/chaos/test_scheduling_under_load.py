@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 
 import pytest
 
@@ -59,3 +60,23 @@ async def test_contexts_that_alternate_cause_no_reload_beyond_the_planned_one(
     report = node.report()
     assert (report["loads_total"], report["unloads_total"]) == (2, 1), "8192, then 16384, and no more"
     assert [kind for (kind,) in world.ledger("kind")].count("reload") == 1
+
+
+async def test_a_filled_queue_refuses_the_rest_at_once_and_serves_whom_it_took(
+    fake_node: FakeNode, fleet: MakeFleet
+) -> None:
+    node = fake_node("a=4", vram_gib=24, slots=2, load_fixed=1.0)
+    world = fleet({"n1": node}, BRIDGE_QUEUE_LIMIT_MODEL="20")
+    async with world.client() as client:
+        kinds = Counter(await asyncio.gather(*(client.ask("a") for _ in range(60))))
+    assert set(kinds) == {"answered", "503"}
+    assert 16 <= kinds["answered"] <= 20 + 2, "as many as the line takes, and the slots"
+    assert all("places for a:latest" in text for text in world.answers.texts), world.answers.texts[0]
+    assert {1 <= int(after) <= 60 for after in world.answers.retry_after} == {True}
+    world.untouched()
+    world.bridge.until(lambda: len(world.bridge.records()) == 60)
+    assert Counter(record["outcome"] for record in world.bridge.records()) == {
+        "answered": kinds["answered"],
+        "refused": kinds["503"],
+    }
+    assert node.report()["http"]["routes"]["POST /api/chat"] == kinds["answered"]

@@ -57,13 +57,13 @@ class Scheduler:
 
 
 class Fleet:
-    """Two web processes, two schedulers, two nodes, one Redis."""
+    """Two web processes, two schedulers, two nodes, one Redis. Only the first node has more than llama3.2."""
 
     def __init__(self, stack: ExitStack, data: Path, redis: RedisServer, **env: str) -> None:
         self.redis = redis
         self.nodes = [
-            stack.enter_context(NodeProcess("llama3.2=2,qwen3=5", vram_gib=24, slots=SLOTS, **QUICK))
-            for _ in range(2)
+            stack.enter_context(NodeProcess(models, vram_gib=24, slots=SLOTS, **QUICK))
+            for models in ("llama3.2=2,qwen3=5,gemma3=3,phi4=3", "llama3.2=2")
         ]
         settings = {"REDIS_URL": redis.url, "BRIDGE_DEFAULT_SLOTS": str(SLOTS), **env}
         urls = [node.url for node in self.nodes]

@@ -48,12 +48,3 @@ def test_a_revocation_reaches_every_web_process_within_a_second(fleet: Fleet) ->
     fleet.web.manage("revokekey", key.split("_")[1])
     for web in fleet.webs:
         web.until(lambda web=web: web.get("/v1/models", key).status_code == 401, within_s=1.0)
-
-
-def test_another_scheduler_leads_within_seconds_of_the_leaders_death(fleet: Fleet) -> None:
-    key = fleet.web.key()
-    assert ask(fleet, key, 0).status_code == 200
-    fleet.schedulers[0].kill()
-    assert ask(fleet, key, 1).status_code == 200, "warm traffic goes on"
-    fleet.web.until(fleet.schedulers[1].leads, within_s=8.0)
-    assert ask(fleet, key, 0, model="qwen3").status_code == 200, "and cold requests are loaded again"
