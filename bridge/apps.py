@@ -10,3 +10,7 @@ class BridgeConfig(AppConfig):
 
     def ready(self) -> None:
         from bridge import checks, scheduler_audit  # noqa: F401  registers checks and a receiver
+        from bridge.usage.traffic import UsageTraffic
+        from scheduler.models import traffic
+
+        traffic.kept_by(UsageTraffic())

@@ -61,6 +61,18 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
 
 
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """One of these words."""
+
+    def read(text: str) -> str:
+        word = text.strip().lower()
+        if word not in allowed:
+            raise ValueError(f"takes {', '.join(allowed[:-1])} or {allowed[-1]}")
+        return word
+
+    return read
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     name: str
@@ -193,6 +205,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("BRIDGE_SYNC_INTERVAL", "60s", seconds, "How often the catalogue is read again from the nodes."),
     Setting(
         "BRIDGE_SCHEDULER", "auto", str, "auto: inside the web process when it is the only one; on, off."
+    ),
+    Setting(
+        "BRIDGE_PREFETCH",
+        "on",
+        one_of("on", "shadow", "off"),
+        "Load models before they are asked for. shadow: decide and score, but do not act.",
+    ),
+    Setting(
+        "BRIDGE_PREDICTOR",
+        "bridge",
+        one_of("bridge", "seed"),
+        "What foretells the next model. seed: the original rule, one chain over the last 50 requests.",
     ),
     Setting(
         "BRIDGE_AGENT_TOKEN",

@@ -18,14 +18,18 @@ from bridge.models import ApiKey
 from scheduler.models import LedgerEntry
 
 KEPT_S = 30.0  # figures are asked of the database no more often
+KINDS = (LedgerEntry.Kind.PREFETCH, LedgerEntry.Kind.SHADOW)
 DAY = timedelta(days=1)
 SOON = timedelta(days=14)
-SAVED = {"hit": 1.0, "wasted": -1.0, "harmful": -1.0}  # of a prefetch's load seconds; late ones save none
 
 PREFETCHES = (f"{PREFIX}_prefetches", "Prefetches of the last 24 hours, by what came of them.")
 BALANCE = (
     f"{PREFIX}_prefetch_balance_seconds",
-    "Load seconds that prefetches of the last 24 hours saved, less those that were wasted or did harm.",
+    "Seconds of waiting that prefetches of the last 24 hours saved, less those that they cost.",
+)
+SHADOW = (
+    f"{PREFIX}_prefetch_shadow_balance_seconds",
+    "The same for prefetches that were only thought of, in shadow mode.",
 )
 EXPIRING = (f"{PREFIX}_keys_expiring", "Keys that end by themselves within 14 days and have no successor.")
 
@@ -50,6 +54,7 @@ def describe() -> list[Metric]:
     return [
         GaugeMetricFamily(*PREFETCHES, labels=["outcome"]),
         GaugeMetricFamily(*BALANCE),
+        GaugeMetricFamily(*SHADOW),
         GaugeMetricFamily(*EXPIRING),
     ]
 
@@ -57,21 +62,22 @@ def describe() -> list[Metric]:
 def read() -> list[Metric]:
     """The families with the figures of now; none while the database is away."""
     now = timezone.now()
-    since = LedgerEntry.objects.filter(kind=LedgerEntry.Kind.PREFETCH, at__gte=now - DAY)
+    since = LedgerEntry.objects.filter(kind__in=KINDS, at__gte=now - DAY).order_by()
     try:
-        ended = list(
-            since.order_by().values_list("outcome").annotate(count=Count("id"), seconds=Sum("seconds"))
-        )
+        ended = list(since.values_list("kind", "outcome").annotate(count=Count("id"), saved_s=Sum("saved_s")))
         expiring = ApiKey.objects.expiring(now, SOON).count()
     except DatabaseError:
         return []
     prefetches = GaugeMetricFamily(*PREFETCHES, labels=["outcome"])
-    for outcome, count, _ in ended:
-        prefetches.add_metric([outcome or "open"], count)
-    saved = sum(SAVED.get(outcome, 0.0) * (seconds or 0.0) for outcome, _, seconds in ended)
+    saved = dict.fromkeys(KINDS, 0.0)
+    for kind, outcome, count, saved_s in ended:
+        saved[kind] += saved_s or 0.0
+        if kind == LedgerEntry.Kind.PREFETCH:
+            prefetches.add_metric([outcome or "open"], count)
     return [
         prefetches,
-        GaugeMetricFamily(*BALANCE, value=saved),
+        GaugeMetricFamily(*BALANCE, value=saved[LedgerEntry.Kind.PREFETCH]),
+        GaugeMetricFamily(*SHADOW, value=saved[LedgerEntry.Kind.SHADOW]),
         GaugeMetricFamily(*EXPIRING, value=expiring),
     ]
 

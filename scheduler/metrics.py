@@ -24,7 +24,7 @@ from prometheus_client.metrics_core import Metric
 from scheduler.residency.picture import GAUGES, PREFIX, Picture
 
 if TYPE_CHECKING:
-    from scheduler.residency.records import Entry
+    from scheduler.residency.records import Entry, Settled
 
 # Else each counter has a second series with its birth, which nothing here reads. It holds for all metrics.
 disable_created_metrics()
@@ -60,6 +60,19 @@ REFUSED_LINES = Counter(
 QUARANTINES = Counter(
     f"{PREFIX}_quarantines_total", "Times a node was put in quarantine because a load hung.", ["node"]
 )
+PREFETCHES_ENDED = Counter(
+    f"{PREFIX}_prefetches_ended_total",
+    "Prefetches that came to their end, by what came of them; mode shadow: only thought of.",
+    ["node", "model", "mode", "outcome"],
+)
+WARMS_ENDED = Counter(
+    f"{PREFIX}_warms_ended_total",
+    "Prefixes that were replayed, by whether a request found them in the KV cache.",
+    ["node", "model", "outcome"],
+)
+WARM_SAVED = Counter(
+    f"{PREFIX}_warm_saved_seconds_total", "Prompt reading that warmed prefixes saved.", ["node", "model"]
+)
 
 _models: set[str] = set()
 
@@ -87,6 +100,20 @@ def count(entry: Entry) -> None:
         REFUSED_LINES.labels(model, cause).inc()
     elif entry.kind == "quarantine":
         QUARANTINES.labels(node).inc()
+    elif entry.kind == "shadow":
+        PREFETCHES_ENDED.labels(node, model, "shadow", entry.outcome).inc()
+    elif entry.kind == "prefetch" and cause == "preempted":
+        PREFETCHES_ENDED.labels(node, model, "live", entry.outcome).inc()
+
+
+def settled(record: Settled) -> None:
+    """Count how an open entry ended."""
+    node, model = record.node, known(record.model)
+    if record.kind == "prefetch":
+        PREFETCHES_ENDED.labels(node, model, "live", record.outcome).inc()
+    elif record.kind == "warm":
+        WARMS_ENDED.labels(node, model, record.outcome).inc()
+        WARM_SAVED.labels(node, model).inc(max(record.saved_s, 0.0))
 
 
 class FleetGauges:

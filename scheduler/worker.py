@@ -17,24 +17,28 @@ from collections.abc import Iterable
 from functools import partial
 
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError
 
 from scheduler.board.interface import Board, BoardDown, StaleLeader
 from scheduler.metrics import FLEET
 from scheduler.nodes.client import NodeClient
-from scheduler.policy.config import DEFAULT, Config
-from scheduler.policy.decide import decide
+from scheduler.policy.config import Config
+from scheduler.policy.decide import round_of
 from scheduler.policy.decisions import Decision, Wait
+from scheduler.policy.preemption import call_offs
 from scheduler.policy.state import Resident, State
 from scheduler.policy.view import View
-from scheduler.residency import probing
+from scheduler.residency import carry, probing
 from scheduler.residency.act import Actions
-from scheduler.residency.carry import carry_out
+from scheduler.residency.ahead import Ahead
 from scheduler.residency.chores import Chores
+from scheduler.residency.configured import configured
 from scheduler.residency.fleet import Clock, Fleet, MakeClient
 from scheduler.residency.lead import Deposed, Lead
 from scheduler.residency.means import Means
 from scheduler.residency.operators import Operators
 from scheduler.residency.pace import Pace
+from scheduler.residency.past import Past
 from scheduler.residency.picture import picture
 from scheduler.residency.publication import published
 from scheduler.residency.records import DatabaseRecorder, NodeShows, Recorder
@@ -58,7 +62,7 @@ class Worker:
         *,
         holder: str = "",
         pace: Pace | None = None,
-        config: Config = DEFAULT,
+        config: Config | None = None,
         clock: Clock = time.time,
         source: Source | None = None,
         recorder: Recorder | None = None,
@@ -70,7 +74,7 @@ class Worker:
         self._pace = pace = pace or Pace(
             sync_s=settings.SYNC_INTERVAL_S, load_floor_s=settings.LOAD_TIMEOUT_S
         )
-        self._config = config
+        self._config = config = config or configured()
         self._source = source or DatabaseSource()
         self._recorder = recorder or DatabaseRecorder()
         self.fleet = Fleet(pace=pace, clock=clock, recorder=self._recorder, make_client=make_client)
@@ -91,6 +95,9 @@ class Worker:
             look=self._watch.look,
         )
         self.actions = Actions(self._means)
+        self.ahead = Ahead(self.fleet, config, wake=self._wake.set)
+        self._past_wanted = asyncio.Event()
+        self._past: Past | None = None  # read, and not taken over yet
         self.operators = Operators(self.fleet, self._source, wake=self._wake.set)
         self._chores = Chores(
             self.fleet, self._source, self.operators, leads=self._leads, changed=self._rows_changed
@@ -103,7 +110,13 @@ class Worker:
         """Begin to work; returns at once. `settled` is set after the first round as leader."""
         self._recorder.start()
         self._supervisor = Supervisor()
-        own = {"lead": self.lead.keep, "demand": self._follow_demand, "rounds": self._rounds}
+        own = {
+            "lead": self.lead.keep,
+            "demand": self._follow_demand,
+            "arrivals": self._follow_arrivals,
+            "past": self._read_past,
+            "rounds": self._rounds,
+        }
         for name, work in (own | self._chores.loops()).items():
             self._supervisor.run(name, work)
 
@@ -148,7 +161,30 @@ class Worker:
         if self._supervisor is not None:
             for name in self.fleet.clients:
                 self._supervisor.run(f"watch {name}", partial(self._watch.node, name), ends=True)
+        self.ahead.register(self.fleet.rows.workflows)
         self._wake.set()
+
+    async def _follow_arrivals(self) -> None:
+        """Between rounds too: a prefetch is worth most when it begins with the request that announces it."""
+        while True:
+            with contextlib.suppress(BoardDown):
+                if self._leads() and self.fleet.ready:
+                    self.ahead.take(await self._board.arrivals())
+            await asyncio.sleep(self._pace.arrivals_s)
+
+    async def _read_past(self) -> None:
+        """After the lead was gained; demand is served meanwhile."""
+        while True:
+            await self._past_wanted.wait()
+            try:
+                known = await self._source.past(self.ahead.make, self.fleet.rows.workflows)
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("The requests on record cannot be read yet: %s", str(error).strip())
+                await asyncio.sleep(self._pace.past_s)
+                continue
+            self._past_wanted.clear()
+            self._past = known
+            self._wake.set()
 
     async def _follow_demand(self) -> None:
         while True:
@@ -178,15 +214,23 @@ class Worker:
         if not self._leads() or self._supervisor is None or not self.fleet.ready:
             return
         fleet, board = self.fleet, self._board
+        if self._past is not None:  # not sooner: what is resident says what became of prefetches
+            self.ahead.remember(self._past)
+            self._past = None
         lines, loads = await board.demand(), await board.loads()
         fleet.book.note_loads(loads)
-        fleet.learning.watch(loads, lines, await board.arrivals(), fleet.clock())
+        self.ahead.take(await board.arrivals())
+        fleet.learning.watch(loads, lines, self.ahead.came(), fleet.clock())
         for failures in (fleet.failures, fleet.too_large):
             failures.forget(fleet.clock())
-        state = fleet.state(lines, self.operators.wishes())
-        decisions = decide(state, fleet.clock(), self._config)
+        state = fleet.state(lines, self.operators.wishes(), self.ahead.forecast)
+        view = View(state, fleet.clock(), self._config)
+        decisions = round_of(view)
         self._next_s = _next_s(decisions, fleet.clock())
-        await carry_out(self._means, self.actions, state, decisions)
+        carry.call_off(self._means, self.actions, self.ahead, call_offs(view, decisions))
+        proposed = self.ahead.propose(view)
+        await carry.carry_out(self._means, self.actions, state, decisions)
+        carry.prefetch(self.actions, self.ahead, proposed)
         self._probe(state)
         self.operators.settle()
         await self.publish()
@@ -243,12 +287,16 @@ class Worker:
         with contextlib.suppress(BoardDown):
             self.fleet.book.inherit(await self._board.residents())
         self._chores.forget()
+        self.ahead.gained()
+        self._past_wanted.set()
         self._watch.tell()
         self._wake.set()
 
     async def _lost(self) -> None:
         FLEET.show(None)
         self._shown.forget()
+        self.ahead.lost()
+        self._past = None
         self.actions.cancel()
         self.operators.forget()
 

@@ -16,6 +16,7 @@ What follows:
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -104,6 +105,17 @@ class Account:
             return [self._end(oldest, "wasted", now, self._cost_s(oldest))]
         return []
 
+    def loaded(self, node: str, model: str, now: float, load_s: float) -> None:
+        """A prefetch's load ended: from now on what it took counts, and not what was predicted."""
+        if entry := self._open.get((node, model)):
+            entry.ready, entry.load_s = now, load_s
+
+    def remember(self, endings: Iterable[Ending]) -> None:
+        """Take over how earlier prefetches ended, the oldest first: after a restart."""
+        for ending in endings:
+            self._trust(ending.kind)
+            self._judge(ending.model, ending.seconds, ending.at)
+
     def arrived(self, model: str, now: float) -> list[Ending]:
         """Somebody asks for a model: its prefetches end (1), those that sent it away are charged (3)."""
         endings = []
@@ -129,6 +141,10 @@ class Account:
         """End shadow prefetches that nobody came for."""
         late = [e for e in self._open.values() if e.shadow and now - e.ready > SHADOW_S]
         return [self._end(entry, "wasted", now, self._cost_s(entry)) for entry in late]
+
+    def open_entries(self) -> list[Entry]:
+        """Prefetches that have not ended, the oldest first."""
+        return list(self._open.values())
 
     # -- what follows
 

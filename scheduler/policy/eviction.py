@@ -73,11 +73,14 @@ def may_go(view: View, resident: Resident, *, for_model: str, busy: bool = False
         return False
     if resident.in_flight and not busy:  # 3
         return False
-    return not resident.accepting or view.now >= stays_until(view, resident)  # 3, 4
+    return not resident.accepting or view.now >= stays_until(view, resident, for_model)  # 3, 4
 
 
-def stays_until(view: View, resident: Resident) -> float:
-    """When a resident has stayed its minimum or, busy, has had its turn: else loads eat all the time."""
+def stays_until(view: View, resident: Resident, for_model: str = "") -> float:
+    """When a resident has stayed its minimum or, busy, has had its turn: else loads eat all the time. But
+    what was prefetched, and used by nobody yet, keeps no real demand waiting."""
+    if not resident.used and for_model in view.state.lines:
+        return resident.loaded_at
     loads = view.config.quantum_loads * (resident.load_s or 0.0) if resident.in_flight else 0.0
     return resident.loaded_at + max(loads, view.config.min_residency_s)
 

@@ -43,6 +43,7 @@ class Action:
     until: float | None = None  # when it is expected to be done
     num_ctx: int = 0  # of a load
     bytes: int = 0  # reserved for a load
+    cause: str = ""  # of a load: a prefetch may be called off for demand
 
 
 @dataclass(slots=True, kw_only=True)

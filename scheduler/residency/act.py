@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from scheduler.board.interface import BoardDown
@@ -29,14 +29,26 @@ class Actions:
     def __init__(self, means: Means) -> None:
         self._means = means
         self._tasks: dict[str, asyncio.Task[None]] = {}  # by node
+        self._called_off: dict[str, Callable[[], None]] = {}  # by node
 
-    def begin(self, decision: Load | Evict, *, key: str = "") -> bool:
-        """Start carrying it out for `key`; False when the node already does something."""
+    def begin(
+        self, decision: Load | Evict, *, key: str = "", ended: Callable[[], None] | None = None
+    ) -> bool:
+        """Start carrying it out for `key`; False when the node already does something. `ended` is called when
+        it is over, whatever came of it."""
         fleet, node = self._means.fleet, decision.node
         if node in fleet.busy or node not in fleet.clients:
             return False
-        self._start(node, _shown(decision, fleet.clock()), self._carry_out(decision, key))
+        self._start(node, _shown(decision, fleet.clock()), self._carry_out(decision, key), ended)
         return True
+
+    def call_off(self, node: str, noted: Callable[[], None]) -> None:
+        """Give up what runs on the node: Ollama ends a load with its connection. The node is free again once
+        its VRAM is. `noted` is called when the load was given up, unless it had ended before."""
+        task = self._tasks.get(node)
+        if task is not None and node not in self._called_off:
+            self._called_off[node] = noted
+            task.cancel()
 
     def renew(self, resident: Resident) -> bool:
         """Renew the keep_alive of a resident; False when its node does something."""
@@ -78,11 +90,20 @@ class Actions:
         else:
             await clear(self._means, decision.node, decision.model, decision.cause, decision.reason)
 
-    def _start(self, node: str, shown: Action, work: Coroutine[Any, Any, None]) -> None:
+    def _start(
+        self,
+        node: str,
+        shown: Action,
+        work: Coroutine[Any, Any, None],
+        ended: Callable[[], None] | None = None,
+    ) -> None:
         self._means.fleet.busy[node] = shown
-        self._tasks[node] = asyncio.create_task(self._run(node, shown.model, work), name=f"act-{node}")
+        run = self._run(node, shown.model, work, ended)
+        self._tasks[node] = asyncio.create_task(run, name=f"act-{node}")
 
-    async def _run(self, node: str, model: str, work: Coroutine[Any, Any, None]) -> None:
+    async def _run(
+        self, node: str, model: str, work: Coroutine[Any, Any, None], ended: Callable[[], None] | None
+    ) -> None:
         done = False
         try:
             await work
@@ -91,11 +112,20 @@ class Actions:
             log.warning("%s on %s is given up: %s", model, node, error)
             if isinstance(error, NodeDown):
                 await self._means.look(node)
+        except asyncio.CancelledError:
+            if (noted := self._called_off.pop(node, None)) is None:
+                raise
+            noted()
+            await asyncio.sleep(self._means.fleet.sights[node].recovery_s(self._means.fleet.pace))
+            done = True
         except Exception:  # an action is nobody's to await: said here, and the next round decides anew
             log.exception("%s on %s failed", model, node)
         finally:
             self._means.fleet.busy.pop(node, None)
             self._tasks.pop(node, None)
+            self._called_off.pop(node, None)
+            if ended is not None:
+                ended()
             if done:
                 self._means.wake()  # what was given up waits for the tick instead of being tried at once
 
@@ -111,4 +141,5 @@ def _shown(decision: Load | Evict, now: float) -> Action:
         until=now + decision.expected_s,
         num_ctx=decision.profile.num_ctx,
         bytes=decision.bytes,
+        cause=decision.cause,
     )

@@ -9,7 +9,19 @@ from scheduler.board.interface import Line as BoardLine
 from scheduler.nodes.replies import RunningModel
 from scheduler.policy import context
 from scheduler.policy.config import Config
-from scheduler.policy.state import Action, Line, Model, Node, Pin, Profile, Resident, State, Stats, Wish
+from scheduler.policy.state import (
+    Action,
+    Forecast,
+    Line,
+    Model,
+    Node,
+    Pin,
+    Profile,
+    Resident,
+    State,
+    Stats,
+    Wish,
+)
 from scheduler.policy.view import View
 from scheduler.residency.rows import NodeRow, Rows
 from scheduler.residency.sight import Sight
@@ -31,6 +43,7 @@ def state(
     stats: Stats,
     free: Mapping[str, int],
     now: float,
+    forecast: Forecast | None = None,
 ) -> State:
     """Everything a decision may depend on. Residents of nodes that are not enabled are left out."""
     nodes = {
@@ -45,6 +58,7 @@ def state(
         pins=pins,
         wishes=wishes,
         stats=stats,
+        forecast=forecast,
     )
 
 

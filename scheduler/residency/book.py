@@ -167,6 +167,7 @@ class Book:
         known = self._inherited.get((resident.node, resident.model))
         if known is not None and known.num_ctx == resident.profile.num_ctx and resident.cause == "found":
             resident.cause = known.cause
+            resident.used = known.cause != "prefetch"  # if it was used, its entry in the ledger is closed
             resident.profile = replace(resident.profile, slots=known.slots)
 
 

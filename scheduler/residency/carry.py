@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import partial
 
 from scheduler.policy.decisions import Decision, Drain, Evict, Load, Refuse, Resume
+from scheduler.policy.preemption import CallOff
 from scheduler.policy.state import State
 from scheduler.residency import outcomes
 from scheduler.residency.act import Actions
+from scheduler.residency.ahead import Ahead
 from scheduler.residency.failures import Hopeless
 from scheduler.residency.means import Means
 
@@ -28,6 +31,26 @@ async def carry_out(means: Means, actions: Actions, state: State, decisions: Ite
             await refuse(means, decision)
     for line in means.fleet.failures.hopeless(state, means.fleet.clock()):
         await refuse(means, line)
+
+
+def prefetch(actions: Actions, ahead: Ahead, loads: Iterable[Load]) -> None:
+    """Begin what was proposed; the account hears of what could not be."""
+    for load in loads:
+        if actions.begin(load, ended=partial(ahead.ended, load)):
+            log.info("%s is prefetched on %s: %s", load.model, load.node, load.reason)
+            ahead.began(load)
+        else:
+            ahead.declined(load)
+
+
+def call_off(means: Means, actions: Actions, ahead: Ahead, calls: Iterable[CallOff]) -> None:
+    """Give prefetches up that demand would wait for."""
+    for call in calls:
+        load = ahead.under_way(call.node, call.model)
+        if load is not None:
+            log.info("The prefetch of %s on %s is called off: %s", call.model, call.node, call.reason)
+            began = means.fleet.busy[call.node].since
+            actions.call_off(call.node, partial(ahead.called_off, load, call, began))
 
 
 def first_key(state: State, model: str) -> str:

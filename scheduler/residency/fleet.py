@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from scheduler.board.interface import Line
 from scheduler.nodes.client import NodeClient
 from scheduler.policy.config import Config
-from scheduler.policy.state import Action, Resident, State, Wish
+from scheduler.policy.state import Action, Forecast, Resident, State, Wish
 from scheduler.residency import assemble
 from scheduler.residency.book import Book
 from scheduler.residency.failures import Failures
@@ -88,7 +88,9 @@ class Fleet:
         action = self.busy.get(node)
         return action is not None and action.kind == "load"
 
-    def state(self, lines: Iterable[Line], wishes: Sequence[Wish] = ()) -> State:
+    def state(
+        self, lines: Iterable[Line], wishes: Sequence[Wish] = (), forecast: Forecast | None = None
+    ) -> State:
         now = self.clock()
         return assemble.state(
             self.rows,
@@ -100,6 +102,7 @@ class Fleet:
             wishes=wishes,
             stats=self.learning.stats(self.failures.until(), now),
             free=self._free(now),
+            forecast=forecast,
             now=now,
         )
 

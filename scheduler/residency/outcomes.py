@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from scheduler.nodes.replies import RunningModel
 from scheduler.policy import packing
+from scheduler.policy.account import Ending
 from scheduler.policy.config import GB
 from scheduler.policy.decisions import Drain, Load
+from scheduler.policy.preemption import CallOff
 from scheduler.policy.state import Node, Resident
 from scheduler.residency.assemble import UNKNOWN_VRAM
-from scheduler.residency.records import Entry, Footing, LoadSpeed, NodeBecame, Record
+from scheduler.residency.records import Entry, Footing, LoadSpeed, NodeBecame, Record, Settled
 
 KINDS = {"reload": "reload", "prefetch": "prefetch"}  # by cause; any other load is a load
 
@@ -39,9 +41,44 @@ def loaded(decision: Load, resident: Resident, line: RunningModel, key: str) -> 
 
 def _outcome(decision: Load, resident: Resident) -> str:
     """A prefetch gets its outcome when it is known whether somebody came."""
-    if resident.spilled_bytes:
-        return "spilled"
-    return "" if decision.cause == "prefetch" else "ok"
+    if decision.cause == "prefetch":
+        return ""
+    return "spilled" if resident.spilled_bytes else "ok"
+
+
+def settled(ending: Ending) -> Record:
+    """A prefetch that was carried out came to its end."""
+    return Settled(
+        kind="prefetch", node=ending.node, model=ending.model, outcome=ending.kind, saved_s=ending.seconds
+    )
+
+
+def shadowed(ending: Ending) -> Record:
+    """How a prefetch would have ended that was only thought of."""
+    return Entry(
+        kind="shadow",
+        node=ending.node,
+        model=ending.model,
+        cause="prefetch",
+        saved_s=round(ending.seconds, 3),
+        outcome=ending.kind,
+        reason="It was decided in shadow mode, and not carried out.",
+    )
+
+
+def preempted(decision: Load, call: CallOff, ending: Ending, seconds: float) -> Record:
+    """A prefetch that was called off for demand."""
+    return Entry(
+        kind="prefetch",
+        node=decision.node,
+        model=decision.model,
+        cause="preempted",
+        seconds=seconds,
+        saved_s=round(ending.seconds, 3),
+        bytes=decision.bytes,
+        outcome=ending.kind,
+        reason=f"{decision.reason} It was called off: {call.reason}",
+    )
 
 
 def not_loaded(decision: Load, key: str, outcome: str, detail: str, seconds: float) -> Record:

@@ -47,6 +47,7 @@ class Entry:
     cause: str = ""
     key: str = ""
     seconds: float | None = None
+    saved_s: float | None = None  # of waiting; below 0: cost
     bytes: int | None = None
     outcome: str = "ok"
     reason: str = ""
@@ -60,11 +61,28 @@ class Entry:
             cause=self.cause[:32],
             key=self.key[:64],
             seconds=self.seconds,
+            saved_s=self.saved_s,
             bytes=self.bytes,
             outcome=self.outcome,
             reason=self.reason,
             at=self.at,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """The outcome of a prefetch or a warm whose entry is open; nothing where it is not."""
+
+    kind: str  # LedgerEntry.Kind
+    node: str
+    model: str
+    outcome: str
+    saved_s: float
+
+    def write(self) -> None:
+        entry = LedgerEntry.objects.latest_open(self.kind, node=self.node, model=self.model)
+        if entry is not None:
+            entry.settle(self.outcome, saved_s=round(self.saved_s, 3))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +203,8 @@ class DatabaseRecorder:
         """Take a record; the oldest one goes when too many wait."""
         if isinstance(record, Entry):
             metrics.count(record)
+        elif isinstance(record, Settled):
+            metrics.settled(record)
         with self._turn:
             if len(self._waiting) >= self._kept:
                 self._waiting.popleft()

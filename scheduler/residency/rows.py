@@ -10,9 +10,21 @@ from typing import Any
 
 from django.conf import settings
 
-from scheduler.models import CATALOGUE, CatalogModel, Measurement, ModelOnNode, Node, PinningPolicy, Revision
+from scheduler.models import (
+    CATALOGUE,
+    Alias,
+    CatalogModel,
+    Measurement,
+    ModelOnNode,
+    Node,
+    PinningPolicy,
+    Revision,
+    Workflow,
+)
 from scheduler.models.catalog import SERIAL_FAMILIES
 from scheduler.models.digests import Copy, canonical
+from scheduler.models.workflow import FEWEST, MOST
+from scheduler.policy import hints
 from scheduler.policy.names import is_cloud
 from scheduler.policy.state import Footprint, Measured, Model, Pin
 
@@ -55,6 +67,7 @@ class Rows:
     embedding: frozenset[str] = frozenset()  # models that can do nothing else
     always: tuple[Pin, ...] = ()  # of catalogue entries with min_replicas
     policies: tuple[PinningPolicy, ...] = ()  # enabled ones, highest priority first
+    workflows: tuple[hints.Workflow, ...] = ()  # enabled ones
     footprints: Mapping[Footprint, Measured] = field(default_factory=dict)
     load_s: Mapping[tuple[str, str], float] = field(default_factory=dict)  # by (node, digest)
 
@@ -84,7 +97,7 @@ def revision() -> int:
 
 
 def read() -> Rows:
-    """Everything, in six queries. The number is read before the rows: a write in between shows next time."""
+    """Everything, in eight queries. The number comes before the rows: a write in between shows next time."""
     number = revision()
     nodes = {node.pk: node for node in Node.objects.enabled()}
     copies: dict[int, list[ModelOnNode]] = defaultdict(list)
@@ -102,6 +115,7 @@ def read() -> Rows:
         embedding=frozenset(m.name for m in entries if m.is_embedding_only),
         always=tuple(_kept(m) for m in entries if m.min_replicas),
         policies=tuple(PinningPolicy.objects.filter(enabled=True).order_by("-priority", "name")),
+        workflows=tuple(_workflows()),
         footprints=footprints(measured),
         load_s={(m.node, m.digest): m.load_s for m in measured if m.load_s is not None},
     )
@@ -121,6 +135,21 @@ def _stubs(
         for copy in copies[model.pk]:
             num_ctx = model.largest_ctx or ANY_CONTEXT
             yield Stub(node=nodes[copy.node_id].name, model=model.name, num_ctx=num_ctx)
+
+
+def _workflows() -> Iterator[hints.Workflow]:
+    """As policy sees them; one that was made so short that it says nothing is left out."""
+    enabled = list(Workflow.objects.enabled())
+    aliases = Alias.objects.mapping() if enabled else {}
+    for workflow in enabled:
+        models = workflow.resolved(aliases)
+        if FEWEST <= len(models) <= MOST:
+            yield hints.Workflow(
+                name=workflow.name,
+                models=models,
+                keys=frozenset(workflow.keys) or None,
+                repeats=workflow.repeats,
+            )
 
 
 def node_row(node: Node) -> NodeRow:

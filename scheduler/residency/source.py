@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from django.conf import settings
@@ -12,8 +12,11 @@ from django.utils import timezone
 from scheduler import catalogue
 from scheduler.database_thread import DatabaseThread
 from scheduler.gpus import Gpu, GpuReader, GpuSources, local_provider
-from scheduler.models import Node, OperatorRequest
-from scheduler.residency import rows
+from scheduler.models import Node, OperatorRequest, traffic
+from scheduler.policy.hints import Workflow
+from scheduler.policy.prefetch import Predictor
+from scheduler.residency import past, rows
+from scheduler.residency.past import Past
 from scheduler.residency.rows import Reading, Rows
 
 T = TypeVar("T")
@@ -31,6 +34,9 @@ class Source(Protocol):
 
     async def requests(self) -> list[OperatorRequest]:
         """What operators asked for and nobody has carried out yet, oldest first."""
+
+    async def past(self, make: Callable[[], Predictor], workflows: Iterable[Workflow]) -> Past:
+        """What is on record of the time before, which takes seconds."""
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run `work`, which may use the database, where it blocks nobody."""
@@ -59,6 +65,10 @@ class DatabaseSource:
 
     async def requests(self) -> list[OperatorRequest]:
         return await self._thread.run(lambda: list(OperatorRequest.objects.waiting()[:MOST_REQUESTS]))
+
+    async def past(self, make: Callable[[], Predictor], workflows: Iterable[Workflow]) -> Past:
+        async with DatabaseThread("scheduler-past") as thread:  # of its own: rows must not wait for it
+            return await thread.run(past.read, make, workflows, traffic.records())
 
     async def run(self, work: Callable[[], T]) -> T:
         return await self._thread.run(work)

@@ -260,19 +260,23 @@ def test_serve_starts_with_an_empty_directory_for_the_counts(
 
 @pytest.mark.django_db
 def test_the_balance_of_prefetches_and_keys_that_end_come_from_the_rows() -> None:
-    for outcome, seconds in (("hit", 5.0), ("hit", 4.0), ("wasted", 3.0), ("late", 8.0), ("", 9.0)):
-        LedgerEntry.objects.record("prefetch", node="gpu1", model="m", outcome=outcome, seconds=seconds)
+    for outcome, saved_s in (("hit", 5.0), ("hit", 4.0), ("wasted", -0.5), ("late", 2.0), ("", None)):
+        LedgerEntry.objects.record(
+            "prefetch", node="gpu1", model="m", outcome=outcome, seconds=5.0, saved_s=saved_s
+        )
+    LedgerEntry.objects.record("shadow", node="gpu1", model="m", outcome="harmful", saved_s=-3.0)
     old = timezone.now() - timedelta(days=2)
-    LedgerEntry.objects.record("prefetch", node="gpu1", model="m", outcome="hit", seconds=9.0, at=old)
+    LedgerEntry.objects.record("prefetch", node="gpu1", model="m", outcome="hit", saved_s=9.0, at=old)
     ApiKey.objects.issue(actor=Actor.at_shell(), name="ends", expires_at=timezone.now() + timedelta(days=3))
-    prefetches, balance, expiring = rowgauges.read()
+    prefetches, balance, shadow, expiring = rowgauges.read()
     assert {s.labels["outcome"]: s.value for s in prefetches.samples} == {
         "hit": 2,
         "wasted": 1,
         "late": 1,
         "open": 1,
     }
-    assert balance.samples[0].value == 6.0
+    assert balance.samples[0].value == 10.5
+    assert shadow.samples[0].value == -3.0
     assert expiring.samples[0].value == 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -17,8 +17,12 @@ from scheduler.models import OperatorRequest
 from scheduler.nodes.replies import read_show, read_tags
 from scheduler.policy import shape
 from scheduler.policy.config import DEFAULT, Config
+from scheduler.policy.hints import Workflow
+from scheduler.policy.prediction import Arrival
+from scheduler.policy.prefetch import Predictor
 from scheduler.policy.state import Model, Pin
 from scheduler.residency.pace import Pace
+from scheduler.residency.past import Past, Unsettled
 from scheduler.residency.records import Entry, Record
 from scheduler.residency.rows import NodeRow, Reading, Rows
 from scheduler.simulator.process import NodeProcess
@@ -28,6 +32,7 @@ T = TypeVar("T")
 GIB = 2**30
 QUICK = Pace(
     tick_s=0.2,
+    arrivals_s=0.02,
     observe_s=0.1,
     ps_s=1.0,
     standby_s=0.05,
@@ -46,7 +51,8 @@ QUICK = Pace(
     failure_s=1.0,
     stop_s=0.1,
 )
-QUICKLY = replace(DEFAULT, min_residency_s=0.0, line_bound_s=0.3)
+# On demand alone: what a test counts must not depend on what is foreseen.
+QUICKLY = replace(DEFAULT, min_residency_s=0.0, line_bound_s=0.3, prefetch="off")
 counter = itertools.count(1)
 
 
@@ -76,6 +82,8 @@ class Table:
     def __init__(self, rows: Rows) -> None:
         self._rows = replace(rows, number=1)
         self.asked: list[OperatorRequest] = []
+        self.requests_before: list[Arrival] = []
+        self.unsettled: tuple[Unsettled, ...] = ()
 
     @property
     def now(self) -> Rows:
@@ -89,6 +97,13 @@ class Table:
 
     async def readings(self) -> dict[str, Reading]:
         return {}
+
+    async def past(self, make: Callable[[], Predictor], workflows: Iterable[Workflow]) -> Past:
+        """As the database tells it, from `self.requests_before`."""
+        predictor = make()
+        for each in self.requests_before:
+            predictor.observe(each.at, each.key, each.model)
+        return Past(predictor=predictor, requests=len(self.requests_before), unsettled=self.unsettled)
 
     async def requests(self) -> list[OperatorRequest]:
         return self.asked
