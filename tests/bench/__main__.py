@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -50,6 +51,7 @@ def main() -> int:
     options = arguments()
     if sys.platform != "linux":
         raise SystemExit("the bench reads /proc and pins cores, so it runs on Linux only")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it started ends with it
     pace = QUICK if options.quick else FULL
     rounds = options.rounds or (1 if options.quick else 3)
     about = machine() | {"pace": repr(pace), "rounds": rounds, "litellm": LITELLM, "command": sys.argv[1:]}
