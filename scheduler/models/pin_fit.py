@@ -22,7 +22,7 @@ def contradictions_of(policy: Policy, others: Iterable[Policy]) -> list[str]:
     copies = list(
         ModelOnNode.objects.filter(node__enabled=True, model__enabled=True).select_related("node", "model")
     )
-    others = [*others, *_of_the_catalogue()]
+    others = [*others, *catalogue_policies()]
     needs, holders = _needs(copies, [policy, *others]), _holders(copies)
     budgets = {node.name: node.vram_total or NO_BOUND for node in Node.objects.enabled()}
     now = time.time()
@@ -31,7 +31,7 @@ def contradictions_of(policy: Policy, others: Iterable[Policy]) -> list[str]:
     return [sentence for sentence in with_it if sentence not in before]
 
 
-def _of_the_catalogue() -> list[Policy]:
+def catalogue_policies() -> list[Policy]:
     """Entries with min_replicas are pins as well."""
     return [
         Policy(name=f"the catalogue entry {model.name}", model=model.name, min_replicas=model.min_replicas)

@@ -21,8 +21,7 @@ from scheduler.models import (
     Revision,
     Workflow,
 )
-from scheduler.models.catalog import SERIAL_FAMILIES
-from scheduler.models.digests import Copy, canonical
+from scheduler.models.as_policy import footprints, model_of
 from scheduler.models.workflow import FEWEST, MOST
 from scheduler.policy import hints
 from scheduler.policy.names import is_cloud
@@ -191,42 +190,6 @@ def watts_of(gpus: Iterable[Mapping[str, Any]]) -> float | None:
     """What all GPUs draw together; None where one of them does not say."""
     drawn = [gpu.get("power_w") for gpu in gpus]
     return None if None in drawn else round(sum(float(watts) for watts in drawn if watts is not None), 1)
-
-
-def model_of(model: CatalogModel, copies: list[ModelOnNode], nodes: Mapping[int, Node]) -> Model:
-    """A catalogue entry as policy sees it. Sizes are those of the digest that its name means."""
-    held = [Copy(node=nodes[c.node_id].name, digest=c.digest, modified_at=c.modified_at) for c in copies]
-    right = canonical(held)
-    original = next(copy for copy in copies if copy.digest == right)
-    serial = model.is_embedding_only or model.family in SERIAL_FAMILIES
-    return Model(
-        name=model.name,
-        digests={copy.node: copy.digest for copy in held},
-        weights_bytes=original.size_bytes,
-        shape=original.shape,
-        trained_ctx=model.largest_ctx,
-        num_ctx=model.default_ctx,
-        buckets=tuple(model.buckets),
-        max_slots=1 if serial else model.slots,
-        may_spill=model.on_spill != CatalogModel.OnSpill.REFUSE,
-    )
-
-
-def footprints(measured: Iterable[Measurement]) -> dict[Footprint, Measured]:
-    """What each footprint took: the largest of its nodes, and how far apart they are."""
-    sizes: dict[Footprint, list[Measurement]] = defaultdict(list)
-    for row in measured:
-        if row.size_bytes:
-            sizes[Footprint(row.digest, row.num_ctx, row.slots, row.kv_type)].append(row)
-    return {print_: _merged(rows) for print_, rows in sizes.items()}
-
-
-def _merged(rows: list[Measurement]) -> Measured:
-    sizes = [row.size_bytes for row in rows]  # equal to size_vram where nothing spilled
-    largest = max(sizes)
-    return Measured(
-        bytes=largest, error=(largest - min(sizes)) / largest, samples=sum(row.samples for row in rows)
-    )
 
 
 def _kept(model: CatalogModel) -> Pin:
