@@ -1,67 +1,58 @@
-"""What the start page says: today's figures, and what needs attention."""
+"""What the start page says: how the fleet is now, today's figures, and what needs attention."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
+from asgiref.sync import async_to_sync
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
 
-from bridge.models import ApiKey
-from dashboard import figures
-from dashboard.soon import SOON
-
-MOST = 5  # lines of one kind
+from dashboard import attention, figures, live
+from scheduler.models import Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """Something that needs attention, and the page that shows it."""
+class Health:
+    """The fleet at this moment."""
 
-    text: str
-    url: str
+    nodes: int
+    up: int
+    residents: int
+    running: int
+    waiting: int
+    used: int  # bytes of VRAM
+    total: int | None  # None: some node's is not known
+
+    @property
+    def used_share(self) -> int | None:
+        """Percent."""
+        return round(100 * self.used / self.total) if self.total else None
 
 
 def overview(request: HttpRequest) -> dict[str, Any]:
     """The start page's context: only what the user may see."""
     now = timezone.now()
-    start = figures.midnight(now)
-    context: dict[str, Any] = {"attention": []}
+    demand = async_to_sync(live.demand)()
+    context: dict[str, Any] = {"attention": attention.lines(request, demand, now)}
+    if live.may_watch(request.user):
+        context["health"] = health(demand)
     if request.user.has_perm("bridge.view_usagerecord"):
-        context |= {"today": figures.since(start), "usage_url": usage_url(start)}
-        context["attention"] += refused_lines(start)
-    if request.user.has_perm("bridge.view_apikey"):
-        context["attention"] += key_lines(now)
+        start = figures.midnight(now)
+        context |= {"today": figures.since(start), "usage_url": attention.usage_url(start)}
     return context
 
 
-def usage_url(start: datetime, **filters: str) -> str:
-    """The list of usage records of a day."""
-    day = {"at__year": start.year, "at__month": start.month, "at__day": start.day}
-    return f"{reverse('admin:bridge_usagerecord_changelist')}?{urlencode(day | filters)}"
-
-
-def refused_lines(start: datetime) -> list[Line]:
-    return [
-        Line(
-            text=f"{refused['count']:,} refused today: {refused['reason'] or 'no reason kept'}",
-            url=usage_url(start, outcome__exact="refused", reason=refused["reason"]),
-        )
-        for refused in figures.refusals(start, MOST)
-    ]
-
-
-def key_lines(now: datetime) -> list[Line]:
-    """Keys that end soon, and keys that cannot be verified here."""
-    lost = ApiKey.objects.unverifiable().order_by("name")[:MOST]
-    ending = ApiKey.objects.expiring(now, SOON).order_by("expires_at")[:MOST]
-    told = [(key, "was made with a pepper that is not set here: nobody can use it") for key in lost]
-    told += [(key, f"expires on {key.expires_at:%Y-%m-%d}") for key in ending]
-    return [
-        Line(text=f"The key {key.name} {what}", url=reverse("admin:bridge_apikey_change", args=[key.pk]))
-        for key, what in told
-    ]
+def health(demand: live.Demand) -> Health:
+    nodes = [live.node_facts(node, demand.loads) for node in Node.objects.enabled()]
+    totals = [node["total"] for node in nodes]
+    return Health(
+        nodes=len(nodes),
+        up=sum(node["state"] == "up" for node in nodes),
+        residents=sum(len(node["residents"]) for node in nodes),
+        running=sum(load.in_flight for load in demand.loads),
+        waiting=sum(line.waiting for line in demand.lines),
+        used=sum(node["used"] for node in nodes),
+        total=sum(totals) if totals and None not in totals else None,
+    )
