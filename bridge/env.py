@@ -219,6 +219,12 @@ SETTINGS: tuple[Setting, ...] = (
         "What foretells the next model. seed: the original rule, one chain over the last 50 requests.",
     ),
     Setting(
+        "BRIDGE_WARM_LEARN",
+        "hash",
+        one_of("hash", "text", "off"),
+        "What is kept of prompt beginnings that come often: a hash, the text too (for replays), or nothing.",
+    ),
+    Setting(
         "BRIDGE_AGENT_TOKEN",
         "",
         str,

@@ -32,6 +32,7 @@ from bridge.hints import Told, told
 from bridge.hot.client import Client
 from bridge.hot.request import HotRequest, peer
 from bridge.keyring import KeyRingKeeper
+from bridge.prefixes import Prefixes
 from bridge.purse import EMPTY as NOTHING_SPENT
 from bridge.purse import Purse
 from bridge.snapshots import Keeper
@@ -83,6 +84,7 @@ class DataPlane:
         self.draining = False
         self.estimates = Estimates()
         self.affinity = Affinity()
+        self.prefixes = Prefixes(ENV["BRIDGE_WARM_LEARN"])
         self.throttle = Throttle()
         self._origins: dict[str, Origin] = {}  # by address
         self._suspects: dict[str, float] = {}  # node: monotonic time until which it is left out
@@ -191,6 +193,8 @@ class DataPlane:
         limits = grant.limits(exchange.at)
         said = told(request.raw_headers, self.catalogue, grant)
         exchange.ignored = said.ignored
+        if exchange.at >= self.prefixes.next_at and not embeds:
+            self.prefixes.look(exchange.at, entry.name, inner)
         if limits.budgets and not embeds:
             bound_output(inner, num_ctx or entry.num_ctx)
         return Ticket(
@@ -253,7 +257,7 @@ class DataPlane:
     # What goes on beside the requests.
 
     def start(self) -> None:
-        for work in (self._settle(), self._renew(), self._sweep(), self._sample()):
+        for work in (self._settle(), self._renew(), self._sweep(), self._sample(), self.prefixes.run()):
             self._tasks.append(asyncio.ensure_future(self._watched(work)))
 
     async def stop(self) -> None:

@@ -46,6 +46,7 @@ from scheduler.residency.sampling import Beside, Sampling, samples
 from scheduler.residency.scene import Shown
 from scheduler.residency.source import DatabaseSource, Source
 from scheduler.residency.supervise import Supervisor
+from scheduler.residency.warming import Warming
 from scheduler.residency.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -96,11 +97,17 @@ class Worker:
         )
         self.actions = Actions(self._means)
         self.ahead = Ahead(self.fleet, config, wake=self._wake.set)
+        self.warming = Warming(self._means, self._source)
         self._past_wanted = asyncio.Event()
         self._past: Past | None = None  # read, and not taken over yet
         self.operators = Operators(self.fleet, self._source, wake=self._wake.set)
         self._chores = Chores(
-            self.fleet, self._source, self.operators, leads=self._leads, changed=self._rows_changed
+            self.fleet,
+            self._source,
+            self.operators,
+            self.warming,
+            leads=self._leads,
+            changed=self._rows_changed,
         )
         self._supervisor: Supervisor | None = None
 
@@ -122,6 +129,7 @@ class Worker:
 
     async def stop(self) -> None:
         """End: running actions get a moment, the lead is free at once, what is to be written is written."""
+        await self.warming.stop()
         await self.actions.stop(self._pace.stop_s)
         if self._supervisor is not None:
             await self._supervisor.stop()
@@ -231,6 +239,7 @@ class Worker:
         proposed = self.ahead.propose(view)
         await carry.carry_out(self._means, self.actions, state, decisions)
         carry.prefetch(self.actions, self.ahead, proposed)
+        self.warming.look(view, [*decisions, *proposed])
         self._probe(state)
         self.operators.settle()
         await self.publish()
@@ -296,6 +305,7 @@ class Worker:
         FLEET.show(None)
         self._shown.forget()
         self.ahead.lost()
+        self.warming.cancel()
         self._past = None
         self.actions.cancel()
         self.operators.forget()

@@ -11,9 +11,10 @@ class LedgerManager(models.Manager["LedgerEntry"]):
         """Write one decision down. `facts`: cause, key, seconds, saved_s, bytes, outcome, reason, at."""
         return self.create(kind=LedgerEntry.Kind(kind), node=node, model=model, **facts)
 
-    def latest_open(self, kind: str, *, node: str, model: str) -> LedgerEntry | None:
-        """The decision of this kind that waits for its outcome, the newest where there are several."""
-        return self.filter(kind=kind, node=node, model=model, outcome="").order_by("-at", "-id").first()
+    def latest_open(self, kind: str, **facts: str) -> LedgerEntry | None:
+        """The decision of this kind that waits for its outcome, the newest where there are several. `facts`:
+        node, model, cause."""
+        return self.filter(kind=kind, outcome="", **facts).order_by("-at", "-id").first()
 
 
 class LedgerEntry(models.Model):

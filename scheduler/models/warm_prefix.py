@@ -118,3 +118,11 @@ THINK = {"": None, "off": False, "on": True}  # as sent; the words stand for the
 def sent_think(think: str) -> bool | str | None:
     """The value of the request's `think`; None: not sent."""
     return THINK.get(think, think)
+
+
+def said_think(sent: object) -> str:
+    """The word for a value of `think` as it was sent; what is neither is taken as not said."""
+    for word, value in THINK.items():
+        if sent is value:
+            return word
+    return sent if isinstance(sent, str) and sent in WarmPrefix.Think.values else ""

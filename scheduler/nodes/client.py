@@ -38,6 +38,16 @@ class Probed:
     load_seconds: float | None  # above a few ms: the node had to load or to wait for a load
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmed:
+    """A prompt that a runner has read."""
+
+    seconds: float  # by our clock
+    prompt_tokens: int  # cached ones included
+    cached_tokens: int  # 0 also where the node does not say
+    prompt_eval_s: float
+
+
 class NodeClient:
     """Control calls to one node: observe, load, unload, probe. All methods raise NodeFailure.
 
@@ -131,6 +141,19 @@ class NodeClient:
             raise NodeGarbage(self.name, f"the probe of {model} was answered without done: true")
         return Probed(seconds=time.monotonic() - start, load_seconds=_seconds(reply, "load_duration"))
 
+    async def warm(self, path: str, body: Mapping[str, Any], *, deadline_s: float) -> Warmed:
+        """Have a prompt read and one token generated. Cancelling it ends the generation."""
+        start = time.monotonic()
+        reply = await self._post(path, body, deadline_s)
+        if not reply.get("done"):
+            raise NodeGarbage(self.name, f"{path} was answered without done: true")
+        return Warmed(
+            seconds=time.monotonic() - start,
+            prompt_tokens=_count(reply, "prompt_eval_count"),
+            cached_tokens=_count(reply, "prompt_eval_cached_count"),
+            prompt_eval_s=_seconds(reply, "prompt_eval_duration") or 0.0,
+        )
+
     async def _show(self, model: str, verbose: bool) -> ShownModel:
         body = {"model": model, "verbose": verbose}
         return self._typed(
@@ -168,3 +191,9 @@ def _seconds(reply: Mapping[str, Any], field: str) -> float | None:
     """Durations are nanoseconds, and left out when 0."""
     value = reply.get(field)
     return value / 1e9 if isinstance(value, int | float) else None
+
+
+def _count(reply: Mapping[str, Any], field: str) -> int:
+    """Counts are left out when 0."""
+    value = reply.get(field)
+    return value if isinstance(value, int) else 0

@@ -17,6 +17,7 @@ from scheduler.nodes.errors import NodeFailure
 from scheduler.residency.fleet import Fleet
 from scheduler.residency.operators import Operators
 from scheduler.residency.source import Source
+from scheduler.residency.warming import Warming
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class Chores:
         fleet: Fleet,
         source: Source,
         operators: Operators,
+        warming: Warming,
         *,
         leads: Callable[[], bool],
         changed: Callable[[], None],
@@ -38,6 +40,7 @@ class Chores:
         self._fleet = fleet
         self._source = source
         self._operators = operators
+        self._warming = warming
         self._leads = leads
         self._changed = changed
         self._known: int | None = None  # revision of the rows in use
@@ -52,6 +55,7 @@ class Chores:
             "operators": lambda: self._every("operators", pace.operator_s, self._operators.look),
             "catalogue": lambda: self._every("catalogue", pace.sync_s, self._source.sync),
             "stock": lambda: self._every("stock", pace.stock_s, self.look_at_stock),
+            "warms": lambda: self._every("warms", pace.warm_s, self._warming.settle),
             "gpus": lambda: self._every("gpus", pace.gpus_s, self._source.look_at_gpus),
         }
 

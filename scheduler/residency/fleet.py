@@ -42,6 +42,7 @@ class Fleet:
         self.sights: dict[str, Sight] = {}
         self.clients: dict[str, NodeClient] = {}
         self.busy: dict[str, Action] = {}
+        self.warming: set[tuple[str, str]] = set()  # (node, model) of residents with a slot that replays
         self.readings: Mapping[str, Reading] = {}
         self._make_client = make_client
         self._loadable: Mapping[str, float | None] = {}

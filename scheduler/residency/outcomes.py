@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from scheduler.nodes.client import Warmed
 from scheduler.nodes.replies import RunningModel
 from scheduler.policy import packing
 from scheduler.policy.account import Ending
@@ -11,6 +12,7 @@ from scheduler.policy.config import GB
 from scheduler.policy.decisions import Drain, Load
 from scheduler.policy.preemption import CallOff
 from scheduler.policy.state import Node, Resident
+from scheduler.policy.warming import Warm
 from scheduler.residency.assemble import UNKNOWN_VRAM
 from scheduler.residency.records import Entry, Footing, LoadSpeed, NodeBecame, Record, Settled
 
@@ -93,6 +95,35 @@ def not_loaded(decision: Load, key: str, outcome: str, detail: str, seconds: flo
         outcome=outcome,
         reason=f"{decision.reason} {detail}",
     )
+
+
+def warmed(warm: Warm, read: Warmed, *, there: bool) -> Record:
+    """A prefix was replayed. It is open until a request found it, unless it was `there` already."""
+    new = read.prompt_tokens - read.cached_tokens
+    return Entry(
+        kind="warm",
+        node=warm.node,
+        model=warm.model,
+        cause=warm_cause(warm),
+        seconds=read.seconds,
+        outcome="cached" if there else "",
+        reason=f"{warm.reason} {new} of {read.prompt_tokens} tokens were read in {read.prompt_eval_s:.2f} s.",
+    )
+
+
+def warm_ended(warm: Warm, saved_s: float | None) -> Record:
+    return Settled(
+        kind="warm",
+        node=warm.node,
+        model=warm.model,
+        cause=warm_cause(warm),
+        outcome="unused" if saved_s is None else "used",
+        saved_s=saved_s or 0.0,
+    )
+
+
+def warm_cause(warm: Warm) -> str:
+    return f"prefix {warm.prefix}"
 
 
 def evicted(resident: Resident, cause: str, reason: str, seconds: float) -> Record:

@@ -16,6 +16,7 @@ from scheduler.policy.account import Ending, Kind
 from scheduler.policy.hints import Workflow
 from scheduler.policy.prediction import Arrival
 from scheduler.policy.prefetch import Predictor
+from scheduler.policy.warming import Read
 
 MOST_REQUESTS = 100_000
 OLDEST_S = 28 * 86_400.0  # four weeks: the hour of the week is learned from them
@@ -50,6 +51,8 @@ def read(make: Callable[[], Predictor], workflows: Iterable[Workflow], records: 
     """Everything, in a thread: seconds for as many requests as are read at most."""
     predictor = make()
     register(predictor, workflows)
+    # Whether replays of the leader before helped, nobody will know: their residents are new to this one.
+    LedgerEntry.objects.filter(kind=LedgerEntry.Kind.WARM, outcome="").update(outcome="unknown")
     arrivals = records.arrivals(time.time() - OLDEST_S, MOST_REQUESTS) if records is not None else ()
     return Past(
         predictor=predictor,
@@ -57,6 +60,15 @@ def read(make: Callable[[], Predictor], workflows: Iterable[Workflow], records: 
         endings=tuple(_endings()),
         unsettled=tuple(_unsettled()),
     )
+
+
+def reads(records: Records | None, node: str, model: str, since: float, most: int) -> list[Read]:
+    """What the first requests that a resident answered since then read of their prompts."""
+    answered = records.answered(node, model, since, most) if records is not None else ()
+    return [
+        Read(prompt_tokens=a.prompt_tokens, cached_tokens=a.cached_tokens, seconds=a.prompt_eval_s)
+        for a in answered
+    ]
 
 
 def register(predictor: Predictor, workflows: Iterable[Workflow]) -> None:

@@ -20,7 +20,7 @@ def published(fleet: Fleet) -> list[Resident]:
             node=r.node,
             model=r.model,
             num_ctx=r.profile.num_ctx,
-            slots=r.profile.slots,
+            slots=r.profile.slots - ((r.node, r.model) in fleet.warming),  # a replay has one
             options=r.profile.runner_options(),
             bytes=r.bytes,
             accepting=r.accepting and r.node not in draining,

@@ -78,9 +78,11 @@ class Settled:
     model: str
     outcome: str
     saved_s: float
+    cause: str = ""  # of the entry; empty: any
 
     def write(self) -> None:
-        entry = LedgerEntry.objects.latest_open(self.kind, node=self.node, model=self.model)
+        facts = {"cause": self.cause} if self.cause else {}
+        entry = LedgerEntry.objects.latest_open(self.kind, node=self.node, model=self.model, **facts)
         if entry is not None:
             entry.settle(self.outcome, saved_s=round(self.saved_s, 3))
 

@@ -19,14 +19,19 @@ from scheduler.models import (
     Node,
     PinningPolicy,
     Revision,
+    WarmPrefix,
     Workflow,
 )
+from scheduler.models.alias import follow
 from scheduler.models.as_policy import footprints, model_of
+from scheduler.models.warm_prefix import sent_think
 from scheduler.models.workflow import FEWEST, MOST
 from scheduler.policy import hints
 from scheduler.policy.names import is_cloud
 from scheduler.policy.state import Footprint, Measured, Model, Pin
+from scheduler.residency.prefixes import Prefix
 
+MOST_PREFIXES = 200  # kept in memory
 ANY_CONTEXT = 2**20  # tokens: what is run elsewhere bounds its context itself
 
 
@@ -67,6 +72,7 @@ class Rows:
     always: tuple[Pin, ...] = ()  # of catalogue entries with min_replicas
     policies: tuple[PinningPolicy, ...] = ()  # enabled ones, highest priority first
     workflows: tuple[hints.Workflow, ...] = ()  # enabled ones
+    prefixes: Mapping[str, tuple[Prefix, ...]] = field(default_factory=dict)  # by model, the most used first
     footprints: Mapping[Footprint, Measured] = field(default_factory=dict)
     load_s: Mapping[tuple[str, str], float] = field(default_factory=dict)  # by (node, digest)
 
@@ -96,7 +102,7 @@ def revision() -> int:
 
 
 def read() -> Rows:
-    """Everything, in eight queries. The number comes before the rows: a write in between shows next time."""
+    """Everything, in nine queries. The number comes before the rows: a write in between shows next time."""
     number = revision()
     nodes = {node.pk: node for node in Node.objects.enabled()}
     copies: dict[int, list[ModelOnNode]] = defaultdict(list)
@@ -115,6 +121,7 @@ def read() -> Rows:
         always=tuple(_kept(m) for m in entries if m.min_replicas),
         policies=tuple(PinningPolicy.objects.filter(enabled=True).order_by("-priority", "name")),
         workflows=tuple(_workflows()),
+        prefixes=_prefixes(),
         footprints=footprints(measured),
         load_s={(m.node, m.digest): m.load_s for m in measured if m.load_s is not None},
     )
@@ -149,6 +156,25 @@ def _workflows() -> Iterator[hints.Workflow]:
                 keys=frozenset(workflow.keys) or None,
                 repeats=workflow.repeats,
             )
+
+
+def _prefixes() -> dict[str, tuple[Prefix, ...]]:
+    usable = list(WarmPrefix.objects.usable().order_by("-seen", "id")[:MOST_PREFIXES])
+    aliases = Alias.objects.mapping() if usable else {}
+    by_model: dict[str, list[Prefix]] = defaultdict(list)
+    for row in usable:
+        model = follow(row.model, aliases) or row.model
+        by_model[model].append(
+            Prefix(
+                id=row.pk,
+                model=model,
+                route="generate" if row.route == WarmPrefix.Route.GENERATE else "chat",
+                system=row.system,
+                tools=tuple(row.tools),
+                think=sent_think(row.think),
+            )
+        )
+    return {model: tuple(prefixes) for model, prefixes in by_model.items()}
 
 
 def node_row(node: Node) -> NodeRow:

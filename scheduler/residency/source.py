@@ -15,6 +15,7 @@ from scheduler.gpus import Gpu, GpuReader, GpuSources, local_provider
 from scheduler.models import Node, OperatorRequest, traffic
 from scheduler.policy.hints import Workflow
 from scheduler.policy.prefetch import Predictor
+from scheduler.policy.warming import Read
 from scheduler.residency import past, rows
 from scheduler.residency.past import Past
 from scheduler.residency.rows import Reading, Rows
@@ -37,6 +38,9 @@ class Source(Protocol):
 
     async def past(self, make: Callable[[], Predictor], workflows: Iterable[Workflow]) -> Past:
         """What is on record of the time before, which takes seconds."""
+
+    async def reads(self, node: str, model: str, since: float, most: int) -> list[Read]:
+        """What the first requests that a resident answered since then read of their prompts."""
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run `work`, which may use the database, where it blocks nobody."""
@@ -69,6 +73,9 @@ class DatabaseSource:
     async def past(self, make: Callable[[], Predictor], workflows: Iterable[Workflow]) -> Past:
         async with DatabaseThread("scheduler-past") as thread:  # of its own: rows must not wait for it
             return await thread.run(past.read, make, workflows, traffic.records())
+
+    async def reads(self, node: str, model: str, since: float, most: int) -> list[Read]:
+        return await self._thread.run(past.reads, traffic.records(), node, model, since, most)
 
     async def run(self, work: Callable[[], T]) -> T:
         return await self._thread.run(work)

@@ -250,7 +250,7 @@ class Node:
         runner.running[request.id] = ticket
         self.seen.counts["started"] += 1
         self.seen.raise_peak(self.seen.peak_in_flight, ticket.model.name, len(runner.running))
-        started = self._started(ticket, runner, tokens, cached)
+        started = ticket.started = self._started(ticket, runner, tokens, cached)
         self._events.append(started)
         if request.timed:
             ends_at = self.now + started.prefill_s + request.output_tokens * started.token_s
@@ -299,7 +299,17 @@ class Node:
             runner.waiting.remove(ticket)
             self._drop_reference(runner, ticket.request.id)
         elif phase is Phase.RUNNING and runner is not None:
+            self._forget_unread(ticket, runner)
             self._leave_slot(ticket, runner, None)
+
+    def _forget_unread(self, ticket: Ticket, runner: Runner) -> None:
+        """A request that ends while its prompt is read leaves what was read until then in its slot."""
+        started = ticket.started
+        if started is None or ticket.slot < 0 or self.now >= started.at + started.prefill_s:
+            return
+        share = (self.now - started.at) / started.prefill_s
+        read = started.cached_tokens + share * (started.prompt_tokens - started.cached_tokens)
+        runner.cache.cut(ticket.slot, int(read))
 
     def _leave_slot(self, ticket: Ticket, runner: Runner, answer: Segment | None) -> None:
         del runner.running[ticket.request.id]

@@ -67,6 +67,17 @@ class PromptCache:
         if answer is not None:
             self._held[slot] = (*self._held[slot], answer)
 
+    def cut(self, slot: int, tokens: int) -> None:
+        """Leave of a slot's prompt only what was read of it: whole segments, so many tokens at most."""
+        kept: list[Segment] = []
+        for segment in self._held.get(slot, ()):
+            tokens -= segment.tokens
+            if tokens < 0:
+                break
+            kept.append(segment)
+        if slot in self._held:
+            self._held[slot] = tuple(kept)
+
     def _from_spare(self, slot: int, prompt: Prompt) -> int:
         """Save what the slot holds to host memory, and bring the best match back from there."""
         if not self.spare_tokens:

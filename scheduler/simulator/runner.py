@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
-from scheduler.simulator.events import Request
+from scheduler.simulator.events import Request, Started
 from scheduler.simulator.installed import InstalledModel
 from scheduler.simulator.memory import Placement
 from scheduler.simulator.profile import Profile, reload_cause
@@ -44,6 +44,7 @@ class Ticket:
     runner: Runner | None = None
     assigned_at: float = 0.0
     slot: int = -1
+    started: Started | None = None
 
 
 @dataclass(slots=True, eq=False)

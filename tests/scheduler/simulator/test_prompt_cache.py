@@ -111,3 +111,13 @@ def test_without_truncate_a_prompt_over_the_context_is_refused() -> None:
         request = play.ask("a", prompt=(Segment(key=1, tokens=4000),), truncate=False)
         play.wait(5)
         assert (play.refusal(request).status, play.refusal(request).error) == (400, error)
+
+
+def test_a_prompt_that_is_cancelled_while_it_is_read_leaves_what_was_read() -> None:
+    for waited, cached in ((0.5, 0), (0.95, 900)):
+        play = Play(prefill_tokens_per_s=1000.0)
+        play.ready("a")
+        request = play.ask("a", prompt=(SYSTEM, FIRST))
+        play.wait(waited)
+        play.cancel(request)
+        assert play.started(play.ask("a", prompt=(SYSTEM, OTHER))).cached_tokens == cached

@@ -21,6 +21,7 @@ from scheduler.policy.hints import Workflow
 from scheduler.policy.prediction import Arrival
 from scheduler.policy.prefetch import Predictor
 from scheduler.policy.state import Model, Pin
+from scheduler.policy.warming import Read
 from scheduler.residency.pace import Pace
 from scheduler.residency.past import Past, Unsettled
 from scheduler.residency.records import Entry, Record
@@ -33,6 +34,7 @@ GIB = 2**30
 QUICK = Pace(
     tick_s=0.2,
     arrivals_s=0.02,
+    warm_s=0.05,
     observe_s=0.1,
     ps_s=1.0,
     standby_s=0.05,
@@ -82,6 +84,7 @@ class Table:
     def __init__(self, rows: Rows) -> None:
         self._rows = replace(rows, number=1)
         self.asked: list[OperatorRequest] = []
+        self.answered: list[tuple[float, Read]] = []
         self.requests_before: list[Arrival] = []
         self.unsettled: tuple[Unsettled, ...] = ()
 
@@ -104,6 +107,9 @@ class Table:
         for each in self.requests_before:
             predictor.observe(each.at, each.key, each.model)
         return Past(predictor=predictor, requests=len(self.requests_before), unsettled=self.unsettled)
+
+    async def reads(self, node: str, model: str, since: float, most: int) -> list[Read]:
+        return [read for at, read in self.answered if at >= since][:most]
 
     async def requests(self) -> list[OperatorRequest]:
         return self.asked
