@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from dashboard.live import may_watch
+from dashboard.tryit import may_try
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ def permitted(permission: str) -> Callable[[HttpRequest], bool]:
 PAGES = (
     MenuPage(name="Live", view="live", allowed=lambda request: may_watch(request.user)),
     MenuPage(name="Timeline", view="timeline", allowed=permitted("scheduler.view_ledgerentry")),
+    MenuPage(name="Try a model", view="try", allowed=may_try),
 )
 
 # What the menu lists first comes first; what is not named stays behind as Django has it.

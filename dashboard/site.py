@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import path
 
-from dashboard import livepage
+from dashboard import livepage, tryit
 from dashboard.navigation import menu
 from dashboard.overview import overview
 
@@ -28,6 +28,8 @@ class BridgeAdminSite(AdminSite):
             path("live.json", self.admin_view(livepage.figures), name="live_figures"),
             path("timeline/", self.admin_view(partial(livepage.timeline_page, site=self)), name="timeline"),
             path("live/ask/", self.admin_view(livepage.ask), name="live_ask"),
+            path("try/", self.admin_view(partial(tryit.page, site=self)), name="try"),
+            path("try/key/", self.admin_view(tryit.key), name="try_key"),
         ]
         return live + super().get_urls()
 
