@@ -30,6 +30,7 @@ PAGES = (
     MenuPage(name="Live", view="live", allowed=lambda request: may_watch(request.user)),
     MenuPage(name="Timeline", view="timeline", allowed=permitted("scheduler.view_ledgerentry")),
     MenuPage(name="Try a model", view="try", allowed=may_try),
+    MenuPage(name="Plan a fleet", view="plan", allowed=permitted("scheduler.add_planrun")),
 )
 
 # What the menu lists first comes first; what is not named stays behind as Django has it.
@@ -50,6 +51,7 @@ MODELS = (
     "PinningPolicy",
     "Workflow",
     "WarmPrefix",
+    "GpuType",
     "User",
     "Group",
 )

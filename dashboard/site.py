@@ -13,6 +13,7 @@ from django.urls import path
 from dashboard import livepage, tryit
 from dashboard.navigation import menu
 from dashboard.overview import overview
+from dashboard.planning import page as plan
 
 
 class BridgeAdminSite(AdminSite):
@@ -31,7 +32,13 @@ class BridgeAdminSite(AdminSite):
             path("try/", self.admin_view(partial(tryit.page, site=self)), name="try"),
             path("try/key/", self.admin_view(tryit.key), name="try_key"),
         ]
-        return live + super().get_urls()
+        plans = [
+            path("plan/", self.admin_view(partial(plan.page, site=self)), name="plan"),
+            path("plan/<int:pk>/", self.admin_view(partial(plan.one, site=self)), name="plan_run"),
+            path("plan/<int:pk>/progress.json", self.admin_view(plan.progress), name="plan_progress"),
+            path("plan/<int:pk>/cancel/", self.admin_view(plan.cancel), name="plan_cancel"),
+        ]
+        return live + plans + super().get_urls()
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         apps = super().get_app_list(request, app_label)

@@ -2,6 +2,30 @@
 
 from __future__ import annotations
 
-from dashboard.admin import ahead, aliases, audit, catalog, decisions, keys, nodes, people, pinning, usage
+from dashboard.admin import (
+    ahead,
+    aliases,
+    audit,
+    catalog,
+    decisions,
+    gputypes,
+    keys,
+    nodes,
+    people,
+    pinning,
+    usage,
+)
 
-__all__ = ["ahead", "aliases", "audit", "catalog", "decisions", "keys", "nodes", "people", "pinning", "usage"]
+__all__ = [
+    "ahead",
+    "aliases",
+    "audit",
+    "catalog",
+    "decisions",
+    "gputypes",
+    "keys",
+    "nodes",
+    "people",
+    "pinning",
+    "usage",
+]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -47,6 +48,16 @@ class GpuType(models.Model):
     class Meta:
         ordering = ["vram_gb", "name"]
         verbose_name = "GPU type"
+
+    def as_json(self) -> dict[str, Any]:
+        """What a plan takes over of it."""
+        return {
+            "name": self.name,
+            "vram_gb": self.vram_gb,
+            "load_gbps": self.load_gbps,
+            "speed": self.speed,
+            "usd_per_hour": float(self.usd_per_hour),
+        }
 
     def __str__(self) -> str:
         return self.name

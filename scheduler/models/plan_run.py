@@ -53,6 +53,14 @@ class PlanRun(models.Model):
         CANCELLED = "cancelled", "cancelled"
 
     at = models.DateTimeField(default=timezone.now)
+    # What the page offers; scheduler.replay.policies knows them, and more.
+    POLICIES = (
+        ("bridge", "the bridge"),
+        ("bridge-reactive", "the bridge without prefetch"),
+        ("bridge-plain", "the bridge without any prediction: the quickest to replay"),
+        ("ollama", "Ollama's own rules, each model at its home node"),
+    )
+
     asked_by = models.CharField(max_length=150)
     source = models.CharField(max_length=200, help_text="Which traffic, in words.")
     question = models.JSONField(help_text="See scheduler.planning.question.")
@@ -88,9 +96,13 @@ class PlanRun(models.Model):
         return bool(running.filter(cancel=False).update(beat_at=timezone.now(), **facts))
 
     def finish(self, state: str, **facts: Any) -> None:
-        """Close it, unless somebody did so before."""
+        """Close it, unless somebody did so before. Its trace has served its purpose."""
         running = type(self).objects.filter(pk=self.pk, state=self.State.RUNNING)
-        running.update(state=state, finished_at=timezone.now(), **facts)
+        running.update(state=state, finished_at=timezone.now(), trace=b"", **facts)
+
+    def put_back(self) -> None:
+        """Let another process begin it again."""
+        type(self).objects.filter(pk=self.pk, state=self.State.RUNNING).update(state=self.State.WAITING)
 
     def stop(self) -> None:
         """End it now when it waits, and soon when it runs."""

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from scheduler.management.console import ConsoleCommand, show
 from scheduler.models import GpuType
-from scheduler.planning import picture
+from scheduler.planning import carry, picture
 from scheduler.planning.estimate import FIGURES, Estimate
 from scheduler.planning.fleet import Kind
 from scheduler.planning.pool import Failed
@@ -51,10 +51,18 @@ class Command(ConsoleCommand):
         parser.add_argument("--all", action="store_true", help="replay every fleet: slower, a whole frontier")
         parser.add_argument("--jobs", type=int, default=1, help="processes that replay at once; 1")
         parser.add_argument("--picture", type=Path, help="write the frontier as SVG")
+        parser.add_argument(
+            "--waiting", action="store_true", help="carry out what was asked for in the admin"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            self._plan(options)
+            if options["waiting"]:
+                carry.waiting()
+            else:
+                self._plan(options)
+        except carry.Orphaned:
+            return  # the row waits for whoever looks at its page next
         except (BadTrace, BadQuestion, whole.CannotWrite) as error:
             raise CommandError(str(error), returncode=2) from None
         except Failed as error:
@@ -127,16 +135,7 @@ def kinds(names: list[str] | None) -> list[Kind]:
     if missing := set(names or ()) - {row.name for row in rows}:
         there = ", ".join(GpuType.objects.values_list("name", flat=True))
         raise BadQuestion(f"There is no GPU type {', '.join(sorted(missing))}; there are {there}.")
-    return [
-        Kind(
-            name=row.name,
-            vram_gb=row.vram_gb,
-            load_gbps=row.load_gbps,
-            speed=row.speed,
-            usd_per_hour=float(row.usd_per_hour),
-        )
-        for row in rows
-    ]
+    return [Kind.of_json(row.as_json()) for row in rows]
 
 
 def row(search: Search, e: Estimate) -> tuple[str, ...]:
