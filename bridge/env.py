@@ -90,6 +90,12 @@ SETTINGS: tuple[Setting, ...] = (
         "OLLAMA_HOST", "", str, "Ollama's own variable: where quickstart looks when OLLAMA_URL is empty."
     ),
     Setting(
+        "OLLAMA_MODELS",
+        "~/.ollama/models",
+        str,
+        "Ollama's own variable: where it keeps its models, for `manage.py agent`.",
+    ),
+    Setting(
         "DATABASE_URL",
         "",
         str,
@@ -230,6 +236,15 @@ SETTINGS: tuple[Setting, ...] = (
         str,
         "Bearer token between the scheduler and `manage.py agent` on the nodes' machines.",
         True,
+    ),
+    Setting(
+        "BRIDGE_AGENT_RAM",
+        "0",
+        size,
+        "Of the page cache, what `manage.py agent` may fill with files of likely models; 0: nothing is read.",
+    ),
+    Setting(
+        "BRIDGE_AGENT_READ_RATE", "256MiB", size, "What `manage.py agent` reads ahead in a second at most."
     ),
     Setting("BRIDGE_DRAIN_TIMEOUT", "120s", seconds, "How long open streams may go on after SIGTERM."),
     Setting(

@@ -35,6 +35,7 @@ from scheduler.residency.chores import Chores
 from scheduler.residency.configured import configured
 from scheduler.residency.fleet import Clock, Fleet, MakeClient
 from scheduler.residency.lead import Deposed, Lead
+from scheduler.residency.likely import Likely
 from scheduler.residency.means import Means
 from scheduler.residency.operators import Operators
 from scheduler.residency.pace import Pace
@@ -106,6 +107,7 @@ class Worker:
             self._source,
             self.operators,
             self.warming,
+            Likely(self.fleet, self._source, self.ahead),
             leads=self._leads,
             changed=self._rows_changed,
         )

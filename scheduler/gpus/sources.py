@@ -47,6 +47,19 @@ class GpuSources:
             return ()
         return tuple(gpu for gpu in gpus if not node.gpu_uuids or gpu.uuid in node.gpu_uuids)
 
+    async def tell_likely(self, url: str, models: Sequence[str]) -> int:
+        """Tell an agent which models are likely, the most likely first; the bytes of memory that it may fill
+        with them. Raises GpusUnreadable."""
+        try:
+            reply = await self._agent(url, url).json(
+                "PUT", "/likely", {"models": list(models)}, deadline_s=AGENT_S
+            )
+            return int(reply["budget_bytes"])
+        except NodeFailure as failure:
+            raise GpusUnreadable(f"the agent at {url}: {failure.text}") from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise GpusUnreadable(f"the agent at {url} answered what is no budget: {error}") from None
+
     async def aclose(self) -> None:
         await self._forget(set())
 
@@ -62,12 +75,8 @@ class GpuSources:
         return gpus
 
     async def _from_agent(self, node: Node) -> list[Gpu]:
-        agent = self._agents.get(node.agent_url)
-        if agent is None:
-            bearer = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-            agent = self._agents[node.agent_url] = Exchange(node.name, node.agent_url, headers=bearer)
         try:
-            reply = await agent.json("GET", "/gpus", deadline_s=AGENT_S)
+            reply = await self._agent(node.agent_url, node.name).json("GET", "/gpus", deadline_s=AGENT_S)
             gpus = reply["gpus"]
             if not isinstance(gpus, list) or len(gpus) > MOST_GPUS:
                 raise ValueError("gpus is no list of them")
@@ -76,6 +85,13 @@ class GpuSources:
             raise GpusUnreadable(f"its agent: {failure.text}") from None
         except (KeyError, TypeError, ValueError) as error:
             raise GpusUnreadable(f"its agent answered what is no reading: {error}") from None
+
+    def _agent(self, url: str, name: str) -> Exchange:
+        agent = self._agents.get(url)
+        if agent is None:
+            bearer = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+            agent = self._agents[url] = Exchange(name, url, headers=bearer)
+        return agent
 
     async def _forget(self, but: set[str]) -> None:
         for url in set(self._agents) - but:

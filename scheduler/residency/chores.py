@@ -15,6 +15,7 @@ from django.db import DatabaseError, InterfaceError
 from scheduler.nodes.client import NodeClient
 from scheduler.nodes.errors import NodeFailure
 from scheduler.residency.fleet import Fleet
+from scheduler.residency.likely import Likely
 from scheduler.residency.operators import Operators
 from scheduler.residency.source import Source
 from scheduler.residency.warming import Warming
@@ -33,6 +34,7 @@ class Chores:
         source: Source,
         operators: Operators,
         warming: Warming,
+        likely: Likely,
         *,
         leads: Callable[[], bool],
         changed: Callable[[], None],
@@ -41,6 +43,7 @@ class Chores:
         self._source = source
         self._operators = operators
         self._warming = warming
+        self._likely = likely
         self._leads = leads
         self._changed = changed
         self._known: int | None = None  # revision of the rows in use
@@ -55,6 +58,7 @@ class Chores:
             "operators": lambda: self._every("operators", pace.operator_s, self._operators.look),
             "catalogue": lambda: self._every("catalogue", pace.sync_s, self._source.sync),
             "stock": lambda: self._every("stock", pace.stock_s, self.look_at_stock),
+            "likely": lambda: self._every("likely", pace.likely_s, self._likely.tell),
             "warms": lambda: self._every("warms", pace.warm_s, self._warming.settle),
             "gpus": lambda: self._every("gpus", pace.gpus_s, self._source.look_at_gpus),
         }

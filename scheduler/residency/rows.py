@@ -48,6 +48,7 @@ class NodeRow:
     vram_bytes: int | None = None  # None: nobody told
     load_gbps: float | None = None  # measured
     quarantined: bool = False
+    agent_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +189,7 @@ def node_row(node: Node) -> NodeRow:
         vram_bytes=node.vram_total,
         load_gbps=node.load_gbps,
         quarantined=node.state == Node.State.QUARANTINED,
+        agent_url=node.agent_url,
     )
 
 

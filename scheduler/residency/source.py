@@ -51,6 +51,10 @@ class Source(Protocol):
     async def look_at_gpus(self) -> None:
         """Read the GPUs of all nodes, so that `readings` has something new."""
 
+    async def tell_likely(self, url: str, models: Sequence[str]) -> int:
+        """Tell an agent which models are likely; the bytes that it may fill with them. Raises
+        GpusUnreadable."""
+
     async def aclose(self) -> None: ...
 
 
@@ -84,12 +88,19 @@ class DatabaseSource:
         await catalogue.sync()
 
     async def look_at_gpus(self) -> None:
+        sources = await self._sources()
+        nodes = await self._thread.run(lambda: list(Node.objects.enabled()))
+        found = await sources.read_all(nodes)
+        await self._thread.run(keep, nodes, found)
+
+    async def tell_likely(self, url: str, models: Sequence[str]) -> int:
+        return await (await self._sources()).tell_likely(url, models)
+
+    async def _sources(self) -> GpuSources:
         if self._gpus is None:
             provider = await asyncio.to_thread(local_provider)
-            self._gpus = GpuSources(GpuReader(provider), token=settings.AGENT_TOKEN)
-        nodes = await self._thread.run(lambda: list(Node.objects.enabled()))
-        found = await self._gpus.read_all(nodes)
-        await self._thread.run(keep, nodes, found)
+            self._gpus = self._gpus or GpuSources(GpuReader(provider), token=settings.AGENT_TOKEN)
+        return self._gpus
 
     async def aclose(self) -> None:
         if self._gpus is not None:

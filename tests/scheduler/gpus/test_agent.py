@@ -22,6 +22,7 @@ from django.core.management import CommandError, call_command
 from scheduler.gpus import Gpu, GpuReader, GpuSources, GpusUnreadable
 from scheduler.gpus.agent import Agent
 from scheduler.models import Node
+from scheduler.pagecache import Filler, ModelStore
 
 GPU = Gpu(uuid="GPU-1", name="H100", total=80, free=60, used=20, util=5, power_w=300.5)
 OTHER = Gpu(uuid="GPU-2", name="H100", total=80, free=70, used=10)
@@ -40,9 +41,9 @@ class Gpus:
 
 
 @asynccontextmanager
-async def served(gpus: Gpus, token: str = "secret") -> AsyncIterator[str]:
+async def served(gpus: Gpus, token: str = "secret", filler: Filler | None = None) -> AsyncIterator[str]:
     listener = socket.create_server(("127.0.0.1", 0))
-    app = Agent(GpuReader(gpus), token=token)
+    app = Agent(GpuReader(gpus), token=token, filler=filler)
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical", ws="none"))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
@@ -117,6 +118,39 @@ async def test_a_wrong_token_and_a_dead_agent_are_told_apart() -> None:
     with pytest.raises(GpusUnreadable, match="/gpus"):
         await sources.read(node)
     await sources.aclose()
+
+
+@pytest.mark.asyncio
+async def test_an_agent_takes_the_list_of_likely_models_and_tells_its_memory(tmp_path: Path) -> None:
+    filler = Filler(ModelStore(tmp_path), budget_bytes=5_000, bytes_per_s=1.0)
+    async with served(Gpus(), filler=filler) as url:
+        sources = GpuSources(GpuReader(Gpus()), token="secret")
+        assert await sources.tell_likely(url, ["qwen3:8b"]) == 5_000
+        await sources.aclose()
+        async with httpx.AsyncClient(base_url=url, headers={"Authorization": "Bearer secret"}) as client:
+            told = (await client.get("/likely")).json()
+            assert (told["budget_bytes"], told["doing"]) == (5_000, "resting")
+            bad = [b"[]", b"x", b'{"models": "a"}', b'{"models": [1]}']
+            assert {(await client.put("/likely", content=each)).status_code for each in bad} == {400}
+            assert (await client.put("/likely", content=b"x" * 100_000)).status_code == 413
+            del client.headers["Authorization"]
+            assert (await client.put("/likely", json={"models": []})).status_code == 401
+
+
+@pytest.mark.asyncio
+async def test_an_agent_without_memory_to_spare_says_so_and_one_that_is_away_is_told() -> None:
+    sources = GpuSources(GpuReader(Gpus()), token="secret")
+    async with served(Gpus()) as url:
+        assert await sources.tell_likely(url, ["qwen3:8b"]) == 0
+    with pytest.raises(GpusUnreadable, match="the agent at"):
+        await sources.tell_likely(url, [])
+    await sources.aclose()
+
+
+def test_memory_for_models_needs_their_directory(settings: LazySettings, tmp_path: Path) -> None:
+    settings.AGENT_RAM = 2**30
+    with pytest.raises(CommandError, match="OLLAMA_MODELS"):
+        call_command("agent", "--models-dir", str(tmp_path), stderr=StringIO())
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -34,6 +34,7 @@ GIB = 2**30
 QUICK = Pace(
     tick_s=0.2,
     arrivals_s=0.02,
+    likely_s=0.05,
     warm_s=0.05,
     observe_s=0.1,
     ps_s=1.0,
@@ -84,6 +85,7 @@ class Table:
     def __init__(self, rows: Rows) -> None:
         self._rows = replace(rows, number=1)
         self.asked: list[OperatorRequest] = []
+        self.told: dict[str, list[str]] = {}
         self.answered: list[tuple[float, Read]] = []
         self.requests_before: list[Arrival] = []
         self.unsettled: tuple[Unsettled, ...] = ()
@@ -110,6 +112,10 @@ class Table:
 
     async def reads(self, node: str, model: str, since: float, most: int) -> list[Read]:
         return [read for at, read in self.answered if at >= since][:most]
+
+    async def tell_likely(self, url: str, models: Sequence[str]) -> int:
+        self.told[url] = list(models)
+        return 1
 
     async def requests(self) -> list[OperatorRequest]:
         return self.asked
