@@ -176,6 +176,7 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
 AXES_FAILURE_LIMIT = 10
+AXES_ENABLE_ACCESS_FAILURE_LOG = True  # the auth report tells of failed sign-ins and lockouts
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_IPWARE_PROXY_COUNT = 1 if ENV["BRIDGE_TRUSTED_PROXIES"] else 0

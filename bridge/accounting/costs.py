@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, Max, OuterRef, Q, Sum
 
-from bridge.accounting import retention
+from bridge.accounting import retention, vram
 from bridge.accounting.gaps import IdleGaps
 from bridge.accounting.locks import turn
 from bridge.accounting.sums import AN_HOUR
@@ -95,6 +95,7 @@ class Facts:
     watts: Mapping[str, int]  # by node, assumed
     billed: frozenset[str]  # nodes that cost something though nothing is known of them
     unsettled: bool
+    samples: Sequence[NodeSample]  # of the hour itself
     meters: dict[str, Meter] = field(default_factory=lambda: defaultdict(Meter))
 
 
@@ -142,6 +143,7 @@ def work_out(hour: datetime, now: datetime) -> bool:
         with transaction.atomic():
             _write(hour, facts.meters)
             gaps.write(hour)
+            vram.write(hour, facts.samples)
             CostHour.objects.filter(pk=row.pk).update(
                 worked_changes=row.changes, worked_at=now, unsettled=facts.unsettled
             )
@@ -150,7 +152,7 @@ def work_out(hour: datetime, now: datetime) -> bool:
 
 
 def read(start: datetime, end: datetime) -> Facts:
-    samples = NodeSample.objects.filter(at__gte=start - SAMPLE_LASTS, at__lt=end).order_by("node", "at")
+    samples = list(NodeSample.objects.filter(at__gte=start - SAMPLE_LASTS, at__lt=end).order_by("node", "at"))
     entries = list(
         LedgerEntry.objects.filter(
             kind__in=LOADS, seconds__gt=0, at__gte=start, at__lt=end + LONGEST
@@ -164,6 +166,7 @@ def read(start: datetime, end: datetime) -> Facts:
         prices=NodePrice.objects.histories(),
         watts={name: watts or 0 for name, watts in Node.objects.values_list("name", "watts")},
         billed=frozenset(known),
+        samples=[sample for sample in samples if sample.at >= start],
         unsettled=any(entry.kind == "prefetch" and not entry.outcome for entry in entries),
     )
 

@@ -13,7 +13,16 @@ from django.utils import timezone
 
 from bridge.accounting.retention import kept_since
 from bridge.accounting.sums import USAGE
-from bridge.models import CostHour, CostRollup, Mark, ModelGaps, RefusalRollup, UsageRecord, UsageRollup
+from bridge.models import (
+    CostHour,
+    CostRollup,
+    Mark,
+    ModelGaps,
+    RefusalRollup,
+    UsageRecord,
+    UsageRollup,
+    VramRollup,
+)
 from bridge.models.rollups import HOUR
 from scheduler.models import LedgerEntry, NodeSample
 
@@ -35,6 +44,7 @@ def rules() -> list[Rule]:
         Rule(name="hourly sums", days=settings.KEEP_USAGE_DAYS, rows=_hourly(UsageRollup)),
         Rule(name="hourly refusals", days=settings.KEEP_USAGE_DAYS, rows=_hourly(RefusalRollup)),
         Rule(name="hourly costs", days=settings.KEEP_USAGE_DAYS, rows=_hourly(CostRollup)),
+        Rule(name="hourly VRAM", days=settings.KEEP_USAGE_DAYS, rows=_hourly(VramRollup)),
         Rule(name="hours", days=settings.KEEP_USAGE_DAYS, rows=_begun(CostHour)),
         Rule(name="gaps of models", days=settings.KEEP_USAGE_DAYS, rows=_begun(ModelGaps)),
         Rule(name="VRAM samples", days=settings.KEEP_SAMPLES_DAYS, rows=_samples),

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from bridge.models.audit import Actor, AuditEvent, Source
 from bridge.models.keys import KEYS, ApiKey, KeyRefused, Priority, Scope, State
-from bridge.models.rollups import CostHour, CostRollup, Mark, ModelGaps, RefusalRollup, UsageRollup
+from bridge.models.rollups import (
+    CostHour,
+    CostRollup,
+    Mark,
+    ModelGaps,
+    RefusalRollup,
+    UsageRollup,
+    VramRollup,
+)
 from bridge.models.teams import Team
 from bridge.models.usage import BadLine, Outcome, UsageRecord
 
@@ -28,4 +36,5 @@ __all__ = [
     "Team",
     "UsageRecord",
     "UsageRollup",
+    "VramRollup",
 ]

@@ -108,6 +108,42 @@ class CostRollup(models.Model):
         return f"{self.start:%Y-%m-%d %H} {self.node} {self.part} {self.model}"
 
 
+class VramRollup(models.Model):
+    """VRAM samples of an hour or a day, added up: of a node (`model` empty), and of each resident there."""
+
+    span = models.PositiveSmallIntegerField()
+    start = models.DateTimeField()
+    node = models.CharField(max_length=64)
+    model = models.CharField(max_length=255, blank=True)
+
+    samples = _sum()
+    up = models.BigIntegerField(default=0, help_text="Samples in which the node answered.")
+    bytes = models.BigIntegerField(default=0, help_text="Used, added up over the samples; as those below.")
+    total_bytes = _sum()
+    free_bytes = _sum()
+    stranded_bytes = _sum()
+    spilled_bytes = _sum()
+    predicted_bytes = _sum()
+    measured_bytes = models.BigIntegerField(default=0, help_text="Used, where a prediction was known.")
+    kv_bytes = _sum()
+    stranded = models.BigIntegerField(default=0, help_text="Samples in which room was stranded.")
+    pressed = models.BigIntegerField(default=0, help_text="Samples in which the next model had no room.")
+    pinned = models.BigIntegerField(default=0, help_text="Samples in which it was pinned.")
+    waiting = _sum()
+    most_in_flight = models.BigIntegerField(default=0)
+    most_ctx = models.BigIntegerField(default=0)
+    most_slots = models.BigIntegerField(default=0)
+    kv_type = models.CharField(max_length=8, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["span", "start", "node", "model"], name="vram_rolled_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.start:%Y-%m-%d %H} {self.node} {self.model}"
+
+
 class CostHour(models.Model):
     """An hour whose costs were worked out, or have to be (anew)."""
 

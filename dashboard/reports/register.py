@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dashboard.reports import trace
+from dashboard.reports import auth, cost, trace, vram
 from dashboard.reports.report import Build
 
 
@@ -17,5 +17,8 @@ class Entry:
 
 
 REPORTS: dict[str, Entry] = {
+    "auth": Entry(build=auth.build, help="keys by use, refusals, what wants attention, sign-ins"),
+    "vram": Entry(build=vram.build, help="use, fragmentation, cold starts, reloads, advice"),
+    "cost": Entry(build=cost.build, help="whose GPU-seconds at what price, and what it would cost elsewhere"),
     "trace": Entry(build=trace.build, help="requests without content, for `manage.py replay` and `plan`"),
 }

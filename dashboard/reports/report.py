@@ -16,6 +16,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from bridge.models import UsageRecord
+from dashboard.reports.chart import Chart
 
 Value = str | int | float | bool | Decimal | datetime | None
 Row = tuple[Value, ...]
@@ -64,6 +65,8 @@ class Table:
     """Rows under columns."""
 
     name: str  # in JSON, and in the name of the file that lies beside the first one's
+    title: str = ""  # for people; empty: the name
+    about: str = ""  # a sentence under the title, on a page
     columns: tuple[Column, ...]
     rows: Iterable[Row]
     totals: Callable[[], Mapping[str, Value]] = no_totals  # by column, or by a name of their own
@@ -73,11 +76,22 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A figure that a page shows before everything else."""
+
+    label: str
+    value: str
+    attention: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """One or more tables; the first is what `--csv` writes, the others go beside it."""
 
     title: str
     tables: tuple[Table, ...]
+    headline: tuple[Figure, ...] = ()
+    charts: tuple[Chart, ...] = ()
     notes: Callable[[], Iterable[str]] = field(default=tuple)  # sentences for people, after the last row
 
 
