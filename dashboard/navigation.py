@@ -31,6 +31,9 @@ PAGES = (
     MenuPage(name="Timeline", view="timeline", allowed=permitted("scheduler.view_ledgerentry")),
     MenuPage(name="Try a model", view="try", allowed=may_try),
     MenuPage(name="Plan a fleet", view="plan", allowed=permitted("scheduler.add_planrun")),
+    MenuPage(name="Auth report", view="report_auth", allowed=permitted("bridge.view_apikey")),
+    MenuPage(name="VRAM report", view="report_vram", allowed=permitted("scheduler.view_ledgerentry")),
+    MenuPage(name="Cost report", view="report_cost", allowed=permitted("bridge.view_usagerecord")),
 )
 
 # What the menu lists first comes first; what is not named stays behind as Django has it.
@@ -43,6 +46,7 @@ NAMES = {
 }
 MODELS = (
     "ApiKey",
+    "Team",
     "UsageRecord",
     "AuditEvent",
     "Node",
@@ -52,6 +56,8 @@ MODELS = (
     "Workflow",
     "WarmPrefix",
     "GpuType",
+    "NodePrice",
+    "HostedPrice",
     "User",
     "Group",
 )

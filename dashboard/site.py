@@ -14,6 +14,7 @@ from dashboard import livepage, tryit
 from dashboard.navigation import menu
 from dashboard.overview import overview
 from dashboard.planning import page as plan
+from dashboard.reports import pages
 
 
 class BridgeAdminSite(AdminSite):
@@ -38,7 +39,15 @@ class BridgeAdminSite(AdminSite):
             path("plan/<int:pk>/progress.json", self.admin_view(plan.progress), name="plan_progress"),
             path("plan/<int:pk>/cancel/", self.admin_view(plan.cancel), name="plan_cancel"),
         ]
-        return live + plans + super().get_urls()
+        reports = [
+            path(
+                f"reports/{name}/",
+                self.admin_view(partial(pages.page, name=name, site=self)),
+                name=f"report_{name}",
+            )
+            for name in pages.PAGES
+        ]
+        return live + plans + reports + super().get_urls()
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         apps = super().get_app_list(request, app_label)

@@ -72,10 +72,9 @@ def _delete(rows: QuerySet[Any]) -> int:
 
 
 def _records(before: datetime) -> QuerySet[UsageRecord]:
-    """Only those that are in the sums, and of days whose costs are worked out."""
+    """Only those that are in the sums."""
     position = Mark.objects.filter(name=USAGE).values_list("position", flat=True).first() or 0
-    open_ = CostHour.objects.filter(worked_at=None).order_by("start").values_list("start", flat=True).first()
-    return UsageRecord.objects.filter(at__lt=min(before, open_ or before), id__lte=position)
+    return UsageRecord.objects.filter(at__lt=before, id__lte=position)
 
 
 def _hourly(table: Any) -> Callable[[datetime], QuerySet[Any]]:

@@ -13,6 +13,7 @@ from dashboard.admin import (
     nodes,
     people,
     pinning,
+    prices,
     usage,
 )
 
@@ -27,5 +28,6 @@ __all__ = [
     "nodes",
     "people",
     "pinning",
+    "prices",
     "usage",
 ]

@@ -15,6 +15,7 @@ from dashboard.admin.catalogfilters import CapabilityFilter, HolderFilter, Holdi
 from dashboard.cells import NONE, ago, badge, gib
 from dashboard.generic import AnyModelForm
 from dashboard.listfield import ListField
+from dashboard.reports import keeping
 from scheduler.models import CatalogModel, ModelOnNode
 from scheduler.models.digests import Copy, canonical
 from scheduler.models.pin_fit import need
@@ -107,7 +108,7 @@ class CatalogModelAdmin(AskingAdmin, AuditedAdmin):
     )
     list_filter = ("enabled", HoldingFilter, HolderFilter, CapabilityFilter, "family")
     search_fields = ("name", "note")
-    readonly_fields = ("name", "what", "abilities", "size", "trained_ctx", "first_seen_at")
+    readonly_fields = ("name", "what", "abilities", "size", "trained_ctx", "first_seen_at", "keep_time")
     inlines = (CopyInline,)
     list_per_page = 50
     actions = ("load_selected", "pin_selected", "unpin_selected")
@@ -117,7 +118,7 @@ class CatalogModelAdmin(AskingAdmin, AuditedAdmin):
             "Context and slots",
             {"fields": [("num_ctx", "num_ctx_max", "trained_ctx"), "buckets", "slots"]},
         ),
-        ("Placement", {"fields": ["min_replicas", "on_spill"]}),
+        ("Placement", {"fields": ["min_replicas", "on_spill", "keep_time"]}),
         ("Requests", {"fields": ["think"]}),
     )
 
@@ -134,6 +135,11 @@ class CatalogModelAdmin(AskingAdmin, AuditedAdmin):
 
     def audit_target(self, row: CatalogModel) -> str:
         return row.name
+
+    @admin.display(description="worth keeping idle")
+    def keep_time(self, model: CatalogModel) -> str:
+        """From the gaps of the last two weeks, on each node that held it."""
+        return " ".join(keeping.of_model(model.name)) or "Too little was seen of it in the last two weeks."
 
     @admin.display(description="state")
     def shown_state(self, model: CatalogModel) -> SafeString:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
@@ -180,8 +180,6 @@ def cell(value: Value) -> str:
             return NONE
         case datetime():
             return f"{value:%Y-%m-%d %H:%M}"
-        case date():
-            return f"{value:%Y-%m-%d}"
         case _:
             return output.shown(value)
 
@@ -200,5 +198,5 @@ class _Writing:
     def __init__(self, reply: HttpResponse) -> None:
         self.reply = reply
 
-    def write(self, text: str) -> object:
-        return self.reply.write(text)
+    def write(self, text: str) -> None:
+        self.reply.write(text)

@@ -120,10 +120,9 @@ def _thrash(entries: QuerySet[LedgerEntry]) -> Counter[str]:
     moves = entries.filter(Q(kind__in=LOADS) | Q(kind="evict")).annotate(
         kind_before=Window(Lag("kind"), **places), at_before=Window(Lag("at"), **places)
     )
-    back = moves.filter(kind__in=LOADS, kind_before="evict")
-    return Counter(
-        model for model, at, before in back.values_list("model", "at", "at_before") if at - before <= THRASH
-    )
+    # Another filter on `kind` would take the evictions away before the windows see them.
+    after = moves.filter(kind_before="evict").values_list("kind", "model", "at", "at_before")
+    return Counter(model for kind, model, at, before in after if kind in LOADS and at - before <= THRASH)
 
 
 def _headline(

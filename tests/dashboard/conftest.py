@@ -33,7 +33,7 @@ def ann() -> Actor:
 @pytest.fixture
 def roles(db: None) -> None:
     """The groups, as the migration makes them: tests that empty the tables take them away."""
-    for name in ("0001_roles", "0002_ahead_roles", "0003_plan_roles"):
+    for name in ("0001_roles", "0002_ahead_roles", "0003_plan_roles", "0004_report_roles"):
         importlib.import_module(f"dashboard.migrations.{name}").make(apps, None)
 
 

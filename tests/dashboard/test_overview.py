@@ -90,7 +90,12 @@ def test_what_is_watched_and_our_own_rows_come_first_in_the_menu(root: Client) -
     watch, *apps = root.get("/admin/").context["app_list"]
     assert [page["name"] for page in watch["models"]][:2] == ["Live", "Timeline"]
     assert apps[0]["app_label"] == "bridge"
-    assert [model["object_name"] for model in apps[0]["models"]] == ["ApiKey", "UsageRecord", "AuditEvent"]
+    assert [model["object_name"] for model in apps[0]["models"]] == [
+        "ApiKey",
+        "Team",
+        "UsageRecord",
+        "AuditEvent",
+    ]
 
 
 GIB = 2**30

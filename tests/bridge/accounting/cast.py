@@ -10,7 +10,7 @@ from bridge.models import UsageRecord
 from scheduler.models import LedgerEntry, NodeSample
 from scheduler.models.ledger import LedgerManager
 
-DAY = datetime(2027, 3, 1, tzinfo=UTC)
+DAY = datetime(2026, 3, 2, tzinfo=UTC)
 GIB = 2**30
 _numbers = itertools.count(1)
 

@@ -83,14 +83,9 @@ def test_refusals_are_kept_by_reason_and_address() -> None:
     ]
 
 
-def test_hours_in_which_a_request_ran_have_their_costs_worked_out_anew() -> None:
-    insert(row(at(9, 30), total_ms=3_600_000), refused(at(5), "rate"))
-    sums.roll()
-    touched = dict(CostHour.objects.values_list("start", "changes"))
-    assert touched == {}  # of days to come nothing is worked out
-
-
-def test_what_ran_on_no_node_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hours_in_which_a_request_ran_have_their_costs_worked_out_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sums.timezone, "now", lambda: at(20))
     insert(row(at(9, 30), total_ms=3_600_000), refused(at(5), "rate"))
     sums.roll()
