@@ -77,6 +77,13 @@ class PlanForm(forms.Form):
     )
     figure = forms.ChoiceField(label="Such that", choices=FIGURES, initial="wait_p95_s")
     seconds = forms.FloatField(label="seconds", min_value=0, max_value=3600, initial=2)
+    growth = forms.FloatField(
+        label="Times the users",
+        min_value=0.1,
+        max_value=10,
+        initial=1,
+        help_text="2 plans for twice as many users that do the same.",
+    )
     kinds = TypesField(
         label="GPU types",
         queryset=GpuType.objects.none(),
@@ -97,7 +104,7 @@ class PlanForm(forms.Form):
         chosen.initial = [each.pk for each in types]
 
     def rest(self) -> list[forms.BoundField]:
-        return [self[name] for name in ("policy", "most_nodes", "slots", "pins")]
+        return [self[name] for name in ("growth", "policy", "most_nodes", "slots", "pins")]
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
@@ -122,4 +129,5 @@ class PlanForm(forms.Form):
             "most_nodes": cleaned["most_nodes"],
             "slots": cleaned["slots"],
             "pins": cleaned["pins"],
+            "growth": cleaned["growth"],
         }

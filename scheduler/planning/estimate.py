@@ -14,6 +14,8 @@ from scheduler.replay.outcome import Record, outcome, quantile
 from scheduler.replay.policies import Setting
 from scheduler.replay.trace import Trace
 
+DAY_S = 86_400.0
+LEAST_A_DAY = 100  # requests
 FIGURES = ("wait_p50_s", "wait_p95_s", "wait_p99_s", "ttft_p50_s", "ttft_p95_s", "ttft_p99_s")
 
 
@@ -37,6 +39,7 @@ class Estimate:
     ttft_p50_s: float  # wait and prefill
     ttft_p95_s: float
     ttft_p99_s: float
+    worst_day_p95_s: float  # of the waits on the day (24 hours from the first request) with the longest
     utilisation: float  # share of the nodes' time in which a request ran
     loads: int
     unserved: int  # requests that found no place until the end: pins may leave a model none
@@ -72,9 +75,9 @@ def estimate(workload: Workload, candidate: Candidate, progress: Callable[[], No
         pins=workload.pins,
     )
     progress()
-    _, record = policies.run(candidate.policy, setting)
-    unserved = wait_out(trace, record)
-    found = outcome(candidate.policy, trace, record)
+    found, record = policies.run(candidate.policy, setting)
+    if unserved := wait_out(trace, record):
+        found = outcome(candidate.policy, trace, record)
     firsts = sorted(w + p / timing.prefill for w, p in zip(record.waits, trace.prompt_tokens, strict=True))
     usd_per_month = fleet.usd_per_month
     span_s = max(span(trace, record), 1.0)
@@ -89,12 +92,22 @@ def estimate(workload: Workload, candidate: Candidate, progress: Callable[[], No
         ttft_p50_s=quantile(firsts, 0.50),
         ttft_p95_s=quantile(firsts, 0.95),
         ttft_p99_s=quantile(firsts, 0.99),
+        worst_day_p95_s=worst_day(trace, record),
         utilisation=busy_s(trace, record) / (span_s * fleet.count),
         loads=found.loads,
         unserved=unserved,
         usd_per_month=usd_per_month,
         usd_per_mtok=spent / tokens * 1e6 if tokens else 0.0,
     )
+
+
+def worst_day(trace: Trace, record: Record) -> float:
+    """The highest of the days' p95 waits; a day of few requests says nothing and is left out."""
+    days: dict[int, list[float]] = {}
+    for at, waited in zip(trace.times, record.waits, strict=True):
+        days.setdefault(int((at - trace.times[0]) // DAY_S), []).append(waited)
+    enough = [waits for waits in days.values() if len(waits) >= LEAST_A_DAY] or list(days.values())
+    return max(quantile(sorted(waits), 0.95) for waits in enough)
 
 
 def wait_out(trace: Trace, record: Record) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -59,6 +60,9 @@ def _collected(futures: list[Future[Estimate]], alive: Callable[[], None]) -> li
 
 
 def _begin(workload: Workload, stop: Any) -> None:
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches every process; the first one tells the others
     _here.update(workload=workload, stop=stop)
 
 

@@ -14,6 +14,7 @@ from scheduler.planning.search import MOST_NODES, Search, Target
 from scheduler.policy.state import Pin
 from scheduler.replay import policies
 from scheduler.replay.fleet import Timing
+from scheduler.replay.growth import grown
 from scheduler.replay.trace import Trace
 
 LEAST_REQUESTS = 1000  # under which an answer says little of the next day
@@ -37,6 +38,7 @@ class Question:
     most_nodes: int = 16
     slots: int = Timing().slots
     pins: tuple[tuple[str, int], ...] = ()  # model, replicas
+    growth: float = 1.0  # times the users of the trace
     everything: bool = False
 
     def __post_init__(self) -> None:
@@ -65,6 +67,7 @@ class Question:
             "most_nodes": self.most_nodes,
             "slots": self.slots,
             "pins": [list(pin) for pin in self.pins],
+            "growth": self.growth,
         }
 
     @classmethod
@@ -76,6 +79,7 @@ class Question:
             most_nodes=int(facts["most_nodes"]),
             slots=int(facts["slots"]),
             pins=tuple((str(model), int(count)) for model, count in facts["pins"]),
+            growth=float(facts["growth"]),
         )
 
     def pinned(self, trace: Trace) -> tuple[Pin, ...]:
@@ -104,7 +108,10 @@ def answer(
 ) -> Answer:
     """Search. `alive` is called a few times a second and may end it by raising; `told` after each round.
 
-    Raises BadQuestion when the largest model fits on no type, and pool.Failed."""
+    Raises BadQuestion when the largest model fits on no type, BadTrace when it cannot grow so far, and
+    pool.Failed."""
+    if question.growth != 1:
+        trace = grown(trace, question.growth)
     workload = Workload(trace=trace, slots=question.slots, pins=question.pinned(trace))
     kinds = [(kind, least_count(kind, trace, question.slots)) for kind in question.kinds]
     found = search.prepared(
@@ -126,7 +133,17 @@ def _doubts(question: Question, trace: Trace, found: Search) -> list[str]:
     if found.out:
         largest = max(trace.sizes_gb)
         said.append(f"Left out, because the largest model has {largest:g} GB: {', '.join(found.out)}.")
+    if found.best is not None and _varies(trace, found.best.wait_p95_s, found.best.worst_day_p95_s):
+        said.append(
+            f"On the worst day of the trace 95 % waited at most {found.best.worst_day_p95_s:.1f} s "
+            f"on {found.best.candidate.fleet}."
+        )
     if found.best is None:
         targets = " and ".join(map(str, question.targets))
         said.append(f"No fleet of at most {question.most_nodes} nodes keeps {targets}.")
     return said
+
+
+def _varies(trace: Trace, all_days_s: float, worst_day_s: float) -> bool:
+    """Whether a trace of several days has one that is clearly worse than they are together."""
+    return trace.times[-1] - trace.times[0] > LEAST_S and worst_day_s > max(2 * all_days_s, all_days_s + 1)

@@ -17,6 +17,7 @@ counted exactly (no 80 % rule, no recovery wait), the queue has no limit, and cl
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from random import Random
@@ -69,8 +70,10 @@ class OllamaFleet:
         names_seed: int = 0,
         routed: bool = False,
         timeline: Timeline | None = None,
+        progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.trace, self.timing, self.routed = trace, timing, routed
+        self.progress = progress
         self.servers = [Server(node) for node in nodes]
         order = list(range(len(trace.model_names)))
         Random(names_seed).shuffle(order)  # noqa: S311 - file names, not secrets
@@ -89,6 +92,8 @@ class OllamaFleet:
     def run(self) -> Record:
         times, events = self.trace.times, self.events
         for i, at in enumerate(times):
+            if not i & 1023:
+                self.progress()
             while events and events[0][0] <= at:
                 self._happen()
             self._arrive(i, at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count
 
 from scheduler.policy.config import Config
 from scheduler.policy.foresight import Foresight
@@ -42,6 +43,12 @@ Run = Callable[[Setting], list[Record]]
 
 
 def _ollama(setting: Setting, *, routed: bool = False) -> list[Record]:
+    calls = count()
+
+    def progress() -> None:
+        if next(calls) % NAME_ORDERS == 0:
+            setting.progress()
+
     return [
         OllamaFleet(
             setting.trace,
@@ -50,6 +57,7 @@ def _ollama(setting: Setting, *, routed: bool = False) -> list[Record]:
             names_seed=seed,
             routed=routed,
             timeline=Timeline() if setting.picture and seed == 0 else None,
+            progress=progress,
         ).run()
         for seed in range(NAME_ORDERS)
     ]

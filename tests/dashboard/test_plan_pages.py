@@ -49,6 +49,7 @@ def form(types: list[GpuType], **changes: object) -> dict[str, object]:
         "policy": "bridge-plain",
         "most_nodes": "4",
         "slots": "4",
+        "growth": "1",
         "pins": "",
     }
     return {name: value for name, value in (asked | changes).items() if value is not None}
@@ -153,6 +154,7 @@ def test_without_its_list_of_models_an_uploaded_trace_has_the_catalogues_sizes(
         ({"pins": "a*many"}, "is no pin"),
         ({"seconds": "-1"}, "greater than or equal to 0"),
         ({"most_nodes": "65"}, "less than or equal to 64"),
+        ({"growth": "0"}, "greater than or equal to 0.1"),
         ({"policy": "oracle"}, "not one of the available choices"),
         ({"sizes": SimpleUploadedFile("m.csv", b"\xff\xfe")}, "not UTF-8"),
     ],

@@ -48,6 +48,7 @@ class Command(ConsoleCommand):
         )
         parser.add_argument("--most-nodes", type=int, default=16, help="of one fleet; 16")
         parser.add_argument("--slots", type=int, default=Timing().slots, help="of a resident; 4")
+        parser.add_argument("--growth", type=float, default=1.0, help="so many times the users of the trace")
         parser.add_argument("--all", action="store_true", help="replay every fleet: slower, a whole frontier")
         parser.add_argument("--jobs", type=int, default=1, help="processes that replay at once; 1")
         parser.add_argument("--picture", type=Path, help="write the frontier as SVG")
@@ -67,6 +68,8 @@ class Command(ConsoleCommand):
             raise CommandError(str(error), returncode=2) from None
         except Failed as error:
             raise CommandError(str(error)) from None
+        except KeyboardInterrupt:
+            raise CommandError("Stopped; nothing was written.", returncode=130) from None
 
     def _plan(self, options: dict[str, Any]) -> None:
         if not options["trace"]:
@@ -125,6 +128,7 @@ def _question(options: dict[str, Any]) -> Question:
         most_nodes=options["most_nodes"],
         slots=options["slots"],
         pins=tuple(options["pin"] or ()),
+        growth=options["growth"],
         everything=options["all"],
     )
 
@@ -140,6 +144,7 @@ def kinds(names: list[str] | None) -> list[Kind]:
 
 def row(search: Search, e: Estimate) -> tuple[str, ...]:
     mark = "best" if e is search.best else "ok" if all_met(search.targets, e) else ""
+    mark = f"{e.unserved} never served" if e.unserved else mark
     waits = (e.wait_p50_s, e.wait_p95_s, e.wait_p99_s, e.ttft_p50_s, e.ttft_p95_s, e.ttft_p99_s)
     return (
         mark,

@@ -39,6 +39,7 @@ def estimate(candidate: Candidate, wait_s: float) -> Estimate:
         utilisation=0.5,
         loads=1,
         unserved=0,
+        worst_day_p95_s=wait_s,
         usd_per_month=candidate.fleet.usd_per_month,
         usd_per_mtok=1.0,
         **figures,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from scheduler.planning import pool
@@ -87,6 +89,29 @@ def test_a_cancelled_plan_ends_its_processes() -> None:
     with pytest.raises(pool.Cancelled):
         answer(Question(kinds=(CHEAP,)), cycle(), jobs=1, alive=alive)
     assert calls == 1
+
+
+def test_twice_the_users_need_more_nodes() -> None:
+    question = Question(kinds=(CHEAP,), policies=("lru",), most_nodes=8)
+    busy = trace(
+        [(4.0 * i, f"k{i % 9}", "ab"[i % 2]) for i in range(900)], {"a": 10.0, "b": 10.0}, output=700
+    )
+    now, later = answer(question, busy).search, answer(replace(question, growth=3.0), busy).search
+    assert now.best is not None
+    assert later.best is not None
+    assert later.best.candidate.fleet.count > now.best.candidate.fleet.count
+
+
+def test_the_worst_day_is_told_where_it_is_clearly_worse() -> None:
+    quiet = [(72.0 * i, "k", "a") for i in range(2400)]
+    hectic = [(2 * 86_400 + 60.0 * i, "k", "abc"[i % 3]) for i in range(110)]
+    days = trace(quiet + hectic, dict.fromkeys("abc", 10.0))
+    told = answer(Question(kinds=(CHEAP,), policies=("lru",), most_nodes=1), days)
+    best = told.search.best
+    assert best is not None
+    assert best.wait_p95_s == 0.0
+    assert best.worst_day_p95_s == 6.5
+    assert "On the worst day of the trace 95 % waited at most 6.5 s on 1x cheap." in told.doubts
 
 
 def test_a_model_that_fits_nowhere_is_told() -> None:
