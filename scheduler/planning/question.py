@@ -128,7 +128,7 @@ def _doubts(question: Question, trace: Trace, found: Search) -> list[str]:
     said = []
     if len(trace) < LEAST_REQUESTS:
         said.append(f"{len(trace)} requests are few: the same plan over another day may differ much.")
-    if trace.times[-1] - trace.times[0] < LEAST_S:
+    if trace.times[-1] - trace.times[0] < 0.95 * LEAST_S:
         said.append("The trace is shorter than a day, so a day's peak may be missing.")
     if found.out:
         largest = max(trace.sizes_gb)
