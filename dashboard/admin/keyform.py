@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 
 from bridge.models import ApiKey, Scope
 from bridge.models.rules import default_scopes
+from dashboard.admin.labelled import label_parts
 from dashboard.generic import AnyModelForm
 
 SALT = "dashboard.key"
@@ -71,11 +72,7 @@ class KeyForm(AnyModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        expires = self.fields.get("expires_at")  # absent where it is only looked at
-        if expires is not None and isinstance(expires.widget, forms.MultiWidget):
-            # Django prints "Date:" and "Time:" beside the two inputs, and labels neither.
-            for widget, label in zip(expires.widget.widgets, ("Expiry date", "Expiry time"), strict=True):
-                widget.attrs["aria-label"] = label
+        label_parts(self.fields.get("expires_at"), "Expires")
 
 
 class NewKeyForm(KeyForm):

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
 
 from dashboard.admin.audited import AuditedAdmin
+from dashboard.admin.labelled import label_parts
 from dashboard.generic import AnyUserAdmin
 
 admin.site.unregister(User)
@@ -21,6 +22,11 @@ class AuditedUserAdmin(AuditedAdmin, AnyUserAdmin):
     audit_without = ("password", "last_login")
     list_display = ("username", "email", "first_name", "last_name", "is_staff", "is_superuser", "last_login")
     list_filter = ("is_staff", "is_superuser", "is_active", "groups")
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        label_parts(field, str(db_field.verbose_name).capitalize())
+        return field
 
     def audit_target(self, row: User) -> str:
         return row.get_username()

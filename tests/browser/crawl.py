@@ -13,11 +13,13 @@ STARTS = ("/admin/", "/docs")
 NO_PAGES = re.compile(r"^/admin/(logout|jsi18n)/|^/static/|\.(json|csv)$")
 LINKS = "[...document.querySelectorAll('a[href]')].map(link => link.href)"
 ID = re.compile(r"/(\d+|req_\w+)(?=/|$)")
+ROW_PAGE = re.compile(r"^/admin/\w+/\w+/(N/(?:delete|history)/)$")
 
 
 def kind(path: str) -> str:
-    """Pages that differ in their row alone are of one kind."""
-    return ID.sub("/N", path)
+    """Pages that differ in their row alone are of one kind; Django's own for every model are, too."""
+    one = ID.sub("/N", path)
+    return ROW_PAGE.sub(r"/\1", one)
 
 
 def crawl(page: Page) -> Iterator[str]:
