@@ -42,8 +42,9 @@ format: $(VENV)/.dev ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 
 lock: ## pin and hash requirements/*.in (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/base.in -o requirements/base.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/dev.in -o requirements/dev.txt
+	@for name in base sso tracing dev; do \
+		uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/$$name.in -o requirements/$$name.txt; \
+	done
 
 bench: $(VENV)/.base ## measure beside nginx and LiteLLM's proxy (about 15 minutes; ARGS=--quick for one)
 	@$(BIN)/python -m tests.bench $(ARGS)

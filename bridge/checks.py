@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
@@ -71,6 +72,20 @@ def identities_come_from_somewhere(app_configs: Sequence[Any] | None, **kwargs: 
                 )
             )
     return problems
+
+
+@register(Tags.compatibility)
+def extras_are_installed(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """What a setting switches on must be there."""
+    if not env.VALUES["BRIDGE_TRACE_ENDPOINT"] or find_spec("opentelemetry") is not None:
+        return []
+    return [
+        Error(
+            "BRIDGE_TRACE_ENDPOINT is set, and OpenTelemetry is not installed.",
+            hint="pip install -r requirements/tracing.txt",
+            id="bridge.E005",
+        )
+    ]
 
 
 @register(Tags.security, deploy=True)

@@ -33,6 +33,16 @@ def integer(text: str) -> int:
         raise ValueError("takes a whole number") from None
 
 
+def share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError("takes a number from 0 to 1") from None
+    if not 0 <= value <= 1:
+        raise ValueError("takes a number from 0 to 1")
+    return value
+
+
 def seconds(text: str) -> float:
     """'30', '2.5', '90s', '10m' or '1h' as seconds."""
     units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -259,6 +269,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("BRIDGE_KEEP_SAMPLES_DAYS", "30", integer, "Days that VRAM samples are kept, at least 2."),
     Setting("BRIDGE_KEEP_LEDGER_DAYS", "180", integer, "Days that ledger entries are kept, 0 for ever."),
     Setting("BRIDGE_CURRENCY", "USD", str, "What prices and budgets in money are in; only a word."),
+    Setting(
+        "BRIDGE_TRACE_ENDPOINT",
+        "",
+        str,
+        "Where OpenTelemetry spans are sent (OTLP over HTTP: http://collector:4318); empty: none. Needs"
+        " requirements/tracing.txt.",
+    ),
+    Setting("BRIDGE_TRACE_SHARE", "1", share, "Share of the traces that begin here which are sent, 0 to 1."),
     Setting("BRIDGE_LOG_LEVEL", "INFO", str, "DEBUG, INFO, WARNING or ERROR."),
     Setting("BRIDGE_LOG_FORMAT", "auto", str, "json, text, or auto: text on a terminal, JSON in a pipe."),
     Setting(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bridge.dialects.failure import Failure
     from bridge.dialects.inner import Dialect
     from bridge.grants import Grant
+    from bridge.tracing import Trace
     from scheduler.board.interface import Allowance, Seat
 
 Outcome = Literal["answered", "refused", "cancelled", "failed"]
@@ -51,6 +52,7 @@ class Exchange:
     served: Callable[[str], None] | None = None  # told the node that answered
     learn: Callable[[int], None] | None = None  # told the prompt tokens that the node counted
     break_off: Callable[[Failure], bytes] | None = None  # the end of a stream that is no good end
+    trace: Trace | None = None  # where OpenTelemetry is on
     outcome: Outcome | None = None
 
     def first_token(self) -> None:
@@ -65,7 +67,10 @@ class Exchange:
         counts = self.counts or self._so_far()
         metrics.ended(self, counts, outcome, reason)
         if not self.unrecorded:
-            self.emit(self._record(outcome, reason, status, counts))
+            record = self._record(outcome, reason, status, counts)
+            self.emit(record)
+            if self.trace is not None:
+                self.trace.end(record)
         if self.served is not None and self.seat is not None and outcome == "answered":
             self.served(self.seat.node)
         if self.learn is not None and self.counts is not None:

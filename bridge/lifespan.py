@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError
 
-from bridge import catalogue, keyring, plane
+from bridge import catalogue, keyring, plane, tracing
 from bridge.accounting import money
 from bridge.accounting.accountant import Accountant
 from bridge.cancelling import Asked, Cancelling
@@ -56,6 +56,7 @@ class WebProcess:
             outbox=self.outbox,
         )
         self.plane.forgotten = self._seed_budgets
+        self.plane.tracing = tracing.make()
         self.cancelling: Keeper[Asked] | None = None
         self.plane.purse = self._purse
 
@@ -89,6 +90,8 @@ class WebProcess:
             if keeper is not None:
                 await asyncio.to_thread(keeper.stop)
         await asyncio.to_thread(self.writer.stop)
+        if self.plane.tracing is not None:
+            await asyncio.to_thread(self.plane.tracing.stop)
         await asyncio.to_thread(self.accountant.stop)
         plane.install(None)
         current.install(None)

@@ -37,6 +37,7 @@ from bridge.purse import EMPTY as NOTHING_SPENT
 from bridge.purse import Purse
 from bridge.snapshots import Keeper
 from bridge.throttle import Throttle
+from bridge.tracing import Tracing
 from bridge.transport import NodeTransport, Origin
 from bridge.usage.outbox import Outbox
 from scheduler.board.interface import Board, BoardDown, Ticket
@@ -90,6 +91,7 @@ class DataPlane:
         self._suspects: dict[str, float] = {}  # node: monotonic time until which it is left out
         self._releases: asyncio.Queue[tuple[str, int | None]] = asyncio.Queue()
         self.purse: Callable[[], Purse] = lambda: NOTHING_SPENT
+        self.tracing: Tracing | None = None
         self.forgotten: Callable[[], Awaitable[None]] | None = None  # the board may have lost the budgets
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -100,7 +102,7 @@ class DataPlane:
         return self.catalogue_keeper.value
 
     def exchange(self, request: HotRequest, dialect: Dialect) -> Exchange:
-        return Exchange(
+        exchange = Exchange(
             id=request.id,
             address=self.address(request),
             path=request.path,
@@ -108,6 +110,9 @@ class DataPlane:
             emit=self.outbox.append,
             release=self.release,
         )
+        if self.tracing is not None:
+            exchange.trace = self.tracing.begin(request.method, request.header(b"traceparent"))
+        return exchange
 
     def address(self, request: HotRequest) -> str:
         """Who is asking; X-Forwarded-For counts as far as proxies are trusted."""

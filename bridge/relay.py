@@ -70,12 +70,15 @@ class Job:
     async def _send(self, seat: Seat) -> Reply:
         plane, inner = self.plane, self.inner
         dress(inner, seat, plane.keep_alive)
+        trace, headers = self.exchange.trace, JSON_HEADERS
+        if trace is not None:
+            headers = [*JSON_HEADERS, trace.call(seat.node)]
         try:
             reply = await plane.transport.send(
                 plane.origin(seat.node),
                 b"POST",
                 b"/api/" + inner.route.encode(),
-                JSON_HEADERS,
+                headers,
                 inner.payload(),
                 first_byte_timeout_s=plane.first_token_timeout_s,
                 idle_timeout_s=plane.idle_timeout_s,
