@@ -64,4 +64,6 @@ def test_a_process_that_is_gone_does_not_answer() -> None:
     [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("10.0.0.3", "10.0.0.3"), ("[::1]", "[::1]")],
 )
 def test_a_server_on_every_address_is_asked_on_this_machine(host: str, reached: str) -> None:
-    assert local_url({"BRIDGE_HOST": host, "BRIDGE_PORT": 8080}) == f"http://{reached}:8080"
+    plain = {"BRIDGE_HOST": host, "BRIDGE_PORT": 8080, "BRIDGE_TLS_CERTIFICATE": ""}
+    assert local_url(plain) == f"http://{reached}:8080"
+    assert local_url(plain | {"BRIDGE_TLS_CERTIFICATE": "server.pem"}) == f"https://{reached}:8080"

@@ -87,6 +87,12 @@ class Fleet:
             web.start()
         return self
 
+    def key(self, *args: str) -> str:
+        """A fresh key that every web process knows."""
+        key = self.web.key(*args)
+        self.web.until(lambda: all(web.knows(key) for web in self.webs))
+        return key
+
     def warm(self, key: str, model: str = "llama3.2") -> None:
         """Have the model loaded, and wait until every web process has noted that it is."""
         for web in self.webs:

@@ -23,7 +23,7 @@ def ask(fleet: Fleet, key: str, number: int, **more: Any) -> httpx.Response:
 
 
 def test_both_web_processes_answer_and_the_model_is_loaded_once_per_need(fleet: Fleet) -> None:
-    key = fleet.web.key()
+    key = fleet.key()
     with ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda number: ask(fleet, key, number), range(16)))
     assert {reply.status_code for reply in replies} == {200}
@@ -34,7 +34,7 @@ def test_both_web_processes_answer_and_the_model_is_loaded_once_per_need(fleet: 
 
 
 def test_a_limit_counts_over_all_web_processes(fleet: Fleet) -> None:
-    key = fleet.web.key("limited", "--rpm", "5")
+    key = fleet.key("limited", "--rpm", "5")
     fleet.webs[1].until(lambda: fleet.webs[1].get("/v1/models", key).status_code == 200)
     statuses = [ask(fleet, key, number).status_code for number in range(8)]
     assert statuses.count(200) == 5
@@ -42,7 +42,7 @@ def test_a_limit_counts_over_all_web_processes(fleet: Fleet) -> None:
 
 
 def test_a_revocation_reaches_every_web_process_within_a_second(fleet: Fleet) -> None:
-    key = fleet.web.key()
+    key = fleet.key()
     for web in fleet.webs:
         web.until(lambda web=web: web.get("/v1/models", key).status_code == 200)
     fleet.web.manage("revokekey", key.split("_")[1])

@@ -47,7 +47,7 @@ def endless(web: Bridge, key: str, count: int) -> Iterator[None]:
 
 
 def test_a_killed_web_process_frees_its_seats_for_requests_of_the_other(fleet: Fleet) -> None:
-    key = fleet.web.key()
+    key = fleet.key()
     assert ask_cold(fleet, key).status_code == 200
     node, second = fleet.nodes[0], fleet.webs[1]
     node.arm("slow_drip", model="qwen3", value=0.5)
@@ -70,7 +70,7 @@ def test_a_killed_web_process_frees_its_seats_for_requests_of_the_other(fleet: F
 
 
 def test_another_scheduler_leads_within_seconds_of_the_leaders_death(fleet: Fleet) -> None:
-    key = fleet.web.key()
+    key = fleet.key()
     with traffic(fleet) as moving:
         fleet.schedulers[0].kill()
         fleet.web.until(fleet.schedulers[1].leads, HANDOVER_S)
@@ -79,7 +79,7 @@ def test_another_scheduler_leads_within_seconds_of_the_leaders_death(fleet: Flee
 
 
 def test_without_any_scheduler_warm_traffic_goes_on_and_cold_requests_are_refused(fleet: Fleet) -> None:
-    key = fleet.web.key()
+    key = fleet.key()
     with traffic(fleet) as moving:
         for scheduler in fleet.schedulers:
             scheduler.close()

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.chaos
 
 
 def test_redis_that_stops_for_seconds_costs_warm_traffic_nothing(fleet: Fleet) -> None:
-    key = fleet.web.key()
+    key = fleet.key()
     with traffic(fleet) as moving:
         away, back = says(fleet, "serving "), says(fleet, "answers again")
         fleet.redis.pause()

@@ -33,7 +33,7 @@ class Traffic:
 @contextmanager
 def traffic(fleet: Fleet) -> Iterator[Traffic]:
     """Warm traffic over both web processes; afterwards every request is accounted for."""
-    key = fleet.web.key()
+    key = fleet.key()
     fleet.warm(key)
     for node in fleet.nodes:
         node.reset()
