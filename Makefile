@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help run test check audit format lock docs bench bench-parts bench-scheduling clean
+.PHONY: help run test check audit format lock docs bench bench-parts bench-scheduling bench-reports clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
@@ -54,6 +54,9 @@ bench-parts: $(VENV)/.base ## measure HTTP clients and ASGI servers on their own
 
 bench-scheduling: $(VENV)/.base ## replay traces under each policy and compare with the targets (about 4 minutes)
 	@$(BIN)/python -m tests.bench.scheduling $(ARGS)
+
+bench-reports: $(VENV)/.dev ## time the reports over ten million usage records (PostgreSQL) and one million (SQLite)
+	@$(BIN)/python -m tests.bench.reports $(ARGS)
 
 docs: $(VENV)/.base ## write the tables in docs/ from the code
 	@$(BIN)/python -m bridge.env > docs/settings.md

@@ -35,7 +35,9 @@ def binaries() -> Path | None:
 class PostgresServer:
     """Started at once. `database()` makes a database with the bridge's tables in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *settings: str) -> None:
+        """`settings`: as in shared_buffers=1GB."""
+        self._settings = settings
         directory = binaries()
         assert directory is not None, "PostgreSQL is not installed"
         self.binaries = directory
@@ -92,7 +94,7 @@ class PostgresServer:
         assert done.returncode == 0, done.stderr
 
     def _start(self) -> subprocess.Popen[bytes]:
-        settings = [part for setting in QUICKLY for part in ("-c", setting)]
+        settings = [part for setting in (*QUICKLY, *self._settings) for part in ("-c", setting)]
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.directory), "-D", str(self._data)]
         with (self.directory / "log").open("ab") as log:
             process = subprocess.Popen(

@@ -22,6 +22,7 @@ ROOM = 1.2  # of the longest request, kept as context
 KV_MATTERS = 0.2  # share of a resident that its KV cache has to be
 SHORT = 0.05  # of the time without room for the next model, from which saving VRAM is worth advice
 Q8_SAVES = 1 - 34 / 64  # q8_0 against f16: 34 bytes for 32 elements of 2 bytes
+WORTH = 1.05  # what keeping it for ever has to cost, against the best time, before a time is advised
 WAITING_COUNTS = 1.0  # GPU-seconds that a second of somebody's waiting is worth
 
 
@@ -135,7 +136,7 @@ def _keep(seen: Seen, keep: Keep) -> Advice:
 
 def kept(keep: Keep) -> str:
     """A keep time for people."""
-    if keep.keep_s is None:
+    if keep.keep_s is None or (keep.learned and keep.cost_always <= keep.cost * WORTH):
         return "as long as there is room"
     if keep.keep_s == 0:
         return "let it go at once"

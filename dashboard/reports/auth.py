@@ -124,7 +124,7 @@ def _by_use(
             *(Column(name=name) for name in counts),
             text("last_used", "last used"),
             text("expires"),
-            Column(name="limit_percent", title="fullest limit, %"),
+            Column(name="limit_percent", title="limit, %"),
         ),
         rows=rows,
     )

@@ -85,6 +85,11 @@ class Bill:
         return sum(share.micros for share in self.shares)
 
     @property
+    def total(self) -> Decimal:
+        """The bills of all days of all nodes, each to the cent: what every table adds up to."""
+        return sum((money.amount(sum(by_part.values())) for by_part in self.days.values()), Decimal("0.00"))
+
+    @property
     def served(self) -> int:
         return sum(each.tokens for each in self.tokens)
 
@@ -147,7 +152,7 @@ def _tokens(asked: Asked, spans: Spans) -> list[Tokens]:
 def _headline(bill: Bill) -> Iterator[Figure]:
     busy = sum(share.us for share in bill.shares if share.part in BUSY)
     wasted = sum(share.us for share in bill.shares if share.part == "wasted")
-    yield Figure(label="bill", value=money.told(money.amount(bill.micros)))
+    yield Figure(label="bill", value=money.told(bill.total))
     yield Figure(label="GPU-hours", value=f"{bill.us / HOUR_US:,.1f}")
     yield Figure(label="at work", value=percent(busy, bill.us))
     yield Figure(label="wasted", value=percent(wasted, bill.us), attention=wasted * 10 > max(bill.us, 1))
@@ -184,7 +189,7 @@ def _total(values: Mapping[str, Value]) -> Callable[[], Mapping[str, Value]]:
 def _parts(bill: Bill) -> Table:
     us, micros = _by(bill.shares, "part")
     names = [part for part in PARTS if us.get(part)]
-    costs = money.amounts([micros[part] for part in names])
+    costs = money.amounts([micros[part] for part in names], bill.total)
     rows: list[Row] = [
         (part, PART_TITLES[part], round(us[part] / US, 3), share_of(us[part], bill.us), cost)
         for part, cost in zip(names, costs, strict=True)
@@ -195,7 +200,7 @@ def _parts(bill: Bill) -> Table:
         title="Parts of the bill",
         columns=(*columns, Column(name="share_percent", title="%"), MONEY),
         rows=rows,
-        totals=_total({"gpu_s": round(bill.us / US, 3), "cost": money.amount(bill.micros)}),
+        totals=_total({"gpu_s": round(bill.us / US, 3), "cost": bill.total}),
     )
 
 
@@ -256,7 +261,14 @@ TEAMED = (text("team"), Column(name="budget_month", title="budget a month"))
 
 
 def _models(bill: Bill) -> Table:
-    return _split(bill, "models", "Models", ("model",), lambda model: (model or NOBODY,), (text("model"),))
+    return _split(
+        bill,
+        "models",
+        "Models",
+        ("model",),
+        lambda model: (model or "none: empty or unseen",),
+        (text("model"),),
+    )
 
 
 def _split(
@@ -275,7 +287,7 @@ def _split(
         values = tuple(getattr(each, column) for column in by)
         tokens[values if len(values) > 1 else values[0]] += each.tokens
     order = sorted({*micros, *tokens}, key=lambda each: (-micros.get(each, 0), each))
-    costs = money.amounts([micros.get(each, 0) for each in order])
+    costs = money.amounts([micros.get(each, 0) for each in order], bill.total)
     rows: list[Row] = []
     for each, cost in zip(order, costs, strict=True):
         values = each if isinstance(each, tuple) else (each,)
@@ -298,7 +310,7 @@ def _split(
             Column(name="per_million", title="a million"),
         ),
         rows=rows,
-        totals=_total({"cost": money.amount(bill.micros), "tokens": bill.served}),
+        totals=_total({"cost": bill.total, "tokens": bill.served}),
     )
 
 

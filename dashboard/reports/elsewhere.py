@@ -98,9 +98,9 @@ def _line(name: str, bill: Bill) -> Row:
     us: Mapping[str, int] = _parts(bill)
     whole = sum(us.values())
     cold, seated, queued_ms = _starts(bill.asked)
-    cost = money.amount(bill.micros)
+    cost = bill.total
     return (
-        name,
+        f"{name}, from {bill.asked.start:%Y-%m-%d}",
         cost,
         bill.served,
         _each(cost, bill.served),

@@ -7,14 +7,16 @@ from decimal import Decimal
 
 from django.conf import settings
 
-from scheduler.policy.cost import MICROS, cents, rounded
+from scheduler.policy.cost import MICROS, apportion, cents, rounded
 
 CENT = Decimal("0.01")
 
 
-def amounts(micros: Sequence[int]) -> list[Decimal]:
-    """Amounts to the cent whose sum is the sum to the cent."""
-    return [Decimal(each) * CENT for each in cents(micros)]
+def amounts(micros: Sequence[int], total: Decimal | None = None) -> list[Decimal]:
+    """Amounts to the cent that add up to `total`; without it, to the cents of their sum."""
+    if total is None or not sum(micros):
+        return [Decimal(each) * CENT for each in cents(micros)]
+    return [Decimal(each) * CENT for each in apportion(int(total / CENT), micros)]
 
 
 def amount(micros: int) -> Decimal:

@@ -6,6 +6,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
@@ -179,7 +180,9 @@ def cell(value: Value) -> str:
         case None | "":
             return NONE
         case datetime():
-            return f"{value:%Y-%m-%d %H:%M}"
+            return f"{value:%Y-%m-%d\u00a0%H:%M}"
+        case Decimal():
+            return f"{value:,}"
         case _:
             return output.shown(value)
 

@@ -142,11 +142,15 @@ def _headline(
     )
     yield Figure(
         label="spilled, mean",
-        value=f"{spilled / samples / GIB:,.1f} GiB" if samples else NONE,
+        value=_gib(spilled / samples) if samples else NONE,
         attention=spilled > 0,
     )
     yield Figure(label="cold starts", value=_percent(cold, seated))
     yield Figure(label="waited for loads", value=f"{waited:,.0f} s")
+
+
+def _gib(size: float) -> str:
+    return "under 0.1 GiB" if 0 < size < GIB / 10 else f"{size / GIB:,.1f} GiB"
 
 
 def _percent(part: float, whole: float) -> str:
