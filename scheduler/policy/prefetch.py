@@ -99,8 +99,11 @@ def cold_demand(view: View) -> bool:
 
 
 def is_free(view: View, node: Node) -> bool:
+    """Whether a prefetch may be put there. Where nobody knows the VRAM, not beside others: Ollama would make
+    room by rules of its own, over a pin too."""
     return (
-        view.can_act(node)
+        (node.vram_known or not view.on(node.name))
+        and view.can_act(node)
         and not node.draining
         and node.quarantined_until <= view.now
         and node.name not in view.reserved

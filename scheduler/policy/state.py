@@ -52,6 +52,7 @@ class Node:
 
     name: str
     vram_bytes: int  # what models may use in all
+    vram_known: bool = True  # False: nobody told, and `vram_bytes` is without bound
     free_bytes: int | None = None  # measured by NVML; None: not measured
     healthy: bool = True
     quarantined_until: float = 0.0  # its loads hang: nothing new is loaded here before then

@@ -67,6 +67,7 @@ def node(row: NodeRow, sight: Sight | None, busy: Action | None, free: int | Non
     return Node(
         name=row.name,
         vram_bytes=known or UNKNOWN_VRAM,
+        vram_known=bool(known),
         free_bytes=free,
         healthy=sight is not None and sight.up,
         quarantined_until=sight.blocks_loads_until(now) if sight else 0.0,

@@ -113,6 +113,12 @@ def test_only_a_node_that_is_idle_and_well_prefetches(fields: dict[str, object])
     assert not proposed({"a": 0.9}, nodes=[node(**fields)])  # type: ignore[arg-type]
 
 
+def test_where_nobody_knows_the_vram_nothing_is_put_beside_others() -> None:
+    unknown = [node(gb=1e9, vram_known=False)]
+    assert proposed({"a": 0.9}, nodes=unknown)
+    assert not proposed({"a": 0.9}, nodes=unknown, residents=[resident(B)])
+
+
 def test_each_idle_node_takes_one_the_most_seconds_first() -> None:
     names = ("n1", "n2")
     models = [model("a", 10, nodes=names), model("b", 4, nodes=names), model("c", 20, nodes=names)]
