@@ -13,6 +13,7 @@ from scheduler.replay import drawing
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, FOOT = 900, 540, 70, 40, 96, 68
 LEAST_S = 0.01  # below it waits are drawn at the axis: a logarithm has no zero
 LEGEND_WIDTH = 160
+FAR = 2.5
 NAMES = {"wait": "wait", "ttft": "time to the first token"}
 
 
@@ -21,8 +22,9 @@ def svg(search: Search, title: str, *, styled: bool = True) -> str:
     as a dashed one, a ring around the best."""
     figure = search.targets[0].figure
     kind, share, _ = figure.split("_")
-    most_usd = max((e.usd_per_month for e in search.found), default=1.0)
-    most_s = max([search.targets[0].seconds, *(getattr(e, figure) for e in search.found)])
+    found = near(search)
+    most_usd = max((e.usd_per_month for e in found), default=1.0)
+    most_s = max([search.targets[0].seconds, *(getattr(e, figure) for e in found)])
     usd, decades = drawing.ticks(most_usd), _decades(most_s)
 
     def x(value: float) -> float:
@@ -33,7 +35,7 @@ def svg(search: Search, title: str, *, styled: bool = True) -> str:
         up = (math.log10(max(seconds, LEAST_S)) - low) / (high - low)
         return HEIGHT - FOOT - up * (HEIGHT - FOOT - TOP)
 
-    kinds = sorted({e.candidate.fleet.kind.name for e in search.found})
+    kinds = sorted({e.candidate.fleet.kind.name for e in found})
     fills = {name: drawing.FILLS[n % len(drawing.FILLS)] for n, name in enumerate(kinds)}
     parts = drawing.head(WIDTH, HEIGHT, title, styled=styled)
     parts.append(drawing.text(LEFT, 24, title, more=' font-size="16" font-weight="600"'))
@@ -42,14 +44,24 @@ def svg(search: Search, title: str, *, styled: bool = True) -> str:
     target = search.targets[0].seconds
     parts.append(_dashed(LEFT, y(target), WIDTH - RIGHT))
     parts.append(drawing.text(WIDTH - RIGHT, y(target) - 6, f"target {target:g} s", "ink", "end"))
-    corners = [(x(e.usd_per_month), y(getattr(e, figure))) for e in search.frontier()]
+    line = [e for e in search.frontier() if e in found]
+    corners = [(x(e.usd_per_month), y(getattr(e, figure))) for e in line]
     if len(corners) > 1:
         path = "L".join(f"{a:.1f} {b:.1f}" for a, b in corners)
         parts.append(f'<path class="line" stroke-width="2" d="M{path}"/>')
-    for estimate in search.found:
+    if left := len(search.found) - len(found):
+        words = f"not drawn: {left} that cost over {FAR:g} times as much as the best"
+        parts.append(drawing.text(WIDTH - RIGHT, TOP - 10, words, "quiet", "end"))
+    for estimate in found:
         at = (x(estimate.usd_per_month), y(getattr(estimate, figure)))
         parts += _dot(search, estimate, at, fills[estimate.candidate.fleet.kind.name])
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def near(search: Search) -> list[Estimate]:
+    """The fleets worth a look: what costs a multiple of the best was replayed only to bound the search."""
+    far = FAR * search.best.usd_per_month if search.best else math.inf
+    return [estimate for estimate in search.found if estimate.usd_per_month <= far]
 
 
 def _decades(most_s: float) -> list[float]:

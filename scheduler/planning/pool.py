@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait as wait_for
 from typing import Any
 
 from scheduler.planning.estimate import Candidate, Estimate, Workload, estimate
@@ -35,6 +38,7 @@ def replays(workload: Workload, jobs: int, alive: Callable[[], None]) -> Iterato
     context = get_context("spawn")  # a fork would copy locks that other threads hold
     stop = context.Event()
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(workload, stop)) as pool:
+        _start(pool, jobs)
 
         def run(candidates: Sequence[Candidate]) -> list[Estimate]:
             return _collected([pool.submit(_replay, candidate) for candidate in candidates], alive)
@@ -44,6 +48,17 @@ def replays(workload: Workload, jobs: int, alive: Callable[[], None]) -> Iterato
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start(pool: ProcessPoolExecutor, jobs: int) -> None:
+    """Begin all processes deaf to Ctrl-C, which reaches every process of a terminal: the first one hears it,
+    and tells the others. Children have the mask of the thread that begins them, and keep it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        for _ in range(jobs):
+            pool.submit(int)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _collected(futures: list[Future[Estimate]], alive: Callable[[], None]) -> list[Estimate]:
@@ -60,10 +75,16 @@ def _collected(futures: list[Future[Estimate]], alive: Callable[[], None]) -> li
 
 
 def _begin(workload: Workload, stop: Any) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches every process; the first one tells the others
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     _here.update(workload=workload, stop=stop)
+
+
+def _leave_with_parent() -> None:
+    """A pool's processes outlive a parent that is killed: they wait for work that nobody sends."""
+    parent = parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)
 
 
 def _replay(candidate: Candidate) -> Estimate:
