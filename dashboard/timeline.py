@@ -10,6 +10,7 @@ from scheduler.models import LedgerEntry, Node
 
 HOURS = (1, 6, 24)
 MOST_ENTRIES = 5000  # read for one page; older ones of the window are left out, and the page says so
+PREEMPTED = "preempted"  # the cause of a prefetch that was called off while it loaded: it never came
 ARRIVES = frozenset({"load", "prefetch", "reload"})
 ARRIVED = frozenset(
     {"", "ok", "spilled", "hit", "late", "wasted", "harmful"}
@@ -26,6 +27,16 @@ class Span:
     end: datetime
     cause: str  # why it came; "" when that was before the window
     left: str  # why it went; "" while it is there, or where nobody knows
+    prefetch: str = ""  # of a prefetch: open, hit, late, wasted or harmful
+    saved_s: float | None = None  # what it saved of waiting; below 0: cost
+
+    @property
+    def because(self) -> str:
+        """Why it came; of a prefetch with what became of it."""
+        if not self.prefetch:
+            return self.cause
+        saved = "" if self.saved_s is None else f" {self.saved_s:+.2f} s"
+        return f"{self.cause}: {self.prefetch}{saved}"
 
 
 def spans(
@@ -37,17 +48,16 @@ def spans(
     2. A node that comes back after it was away has lost what it held.
     3. What is still open lasts until now where it is resident, else it ended unseen.
     """
-    open_: dict[tuple[str, str], tuple[datetime, str]] = {}
+    open_: dict[tuple[str, str], LedgerEntry] = {}
     found: list[Span] = []
 
     def close(key: tuple[str, str], at: datetime, left: str) -> None:
-        begun, cause = open_.pop(key, (start, ""))
-        found.append(Span(node=key[0], model=key[1], start=begun, end=at, cause=cause, left=left))
+        found.append(_stay(key, open_.pop(key, None), start, at, left))
 
     for entry in entries:
         key = (entry.node, entry.model)
-        if entry.kind in ARRIVES and entry.outcome in ARRIVED:  # 1
-            open_.setdefault(key, (entry.at, entry.cause))
+        if entry.kind in ARRIVES and entry.outcome in ARRIVED and entry.cause != PREEMPTED:  # 1
+            open_.setdefault(key, entry)
         elif entry.kind == "evict" and entry.outcome != "failed":
             close(key, entry.at, entry.cause or "evicted")
         elif entry.kind == "recover":  # 2
@@ -55,9 +65,26 @@ def spans(
                 close(lost, entry.at, "node was away")
     for key in list(open_):  # 3
         there = key[1] in resident.get(key[0], frozenset())
-        close(key, now if there else open_[key][0], "" if there else "unknown")
+        close(key, now if there else open_[key].at, "" if there else "unknown")
     found += _from_before(found, resident, start, now)
     return sorted(found, key=lambda span: (span.node, span.model, span.start))
+
+
+def _stay(key: tuple[str, str], came: LedgerEntry | None, start: datetime, end: datetime, left: str) -> Span:
+    """`came` None: before the window."""
+    if came is None:
+        return Span(node=key[0], model=key[1], start=start, end=end, cause="", left=left)
+    ahead = came.kind == LedgerEntry.Kind.PREFETCH
+    return Span(
+        node=key[0],
+        model=key[1],
+        start=came.at,
+        end=end,
+        cause=came.cause,
+        left=left,
+        prefetch=(came.outcome or "open") if ahead else "",
+        saved_s=came.saved_s if ahead else None,
+    )
 
 
 def _from_before(
@@ -81,6 +108,7 @@ class Bar:
     width: float
     hue: int
     title: str
+    prefetch: str = ""  # what became of it; drawn as a strip along the bar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,9 +151,15 @@ def _bar(stay: Span, hue: int, start: datetime, now: datetime) -> Bar:
     whole = (now - start).total_seconds()
     x = max((stay.start - start).total_seconds(), 0.0) / whole * 1000
     width = (stay.end - max(stay.start, start)).total_seconds() / whole * 1000
-    came = f"came {stay.start:%H:%M:%S} ({stay.cause})" if stay.cause else "came before"
+    came = f"came {stay.start:%H:%M:%S} ({stay.because})" if stay.cause else "came before"
     went = f"left {stay.end:%H:%M:%S} ({stay.left})" if stay.left else "is there"
-    return Bar(x=round(x, 2), width=round(max(width, 1.0), 2), hue=hue, title=f"{stay.model}: {came}, {went}")
+    return Bar(
+        x=round(x, 2),
+        width=round(max(width, 1.0), 2),
+        hue=hue,
+        title=f"{stay.model}: {came}, {went}",
+        prefetch=stay.prefetch,
+    )
 
 
 def rows(hours: int, now: datetime) -> tuple[list[LedgerEntry], dict[str, frozenset[str]]]:

@@ -152,6 +152,8 @@ def _offer(view: View, node: Node, model: Model, num_ctx: int, error: str) -> tu
     if resident is not None and resident.profile.num_ctx >= num_ctx:
         slots = f"{resident.in_flight} of {resident.profile.slots} slots taken"
         kept = " It is pinned." if (node.name, model.name) in view.pinned() else ""
+        if resident.cause == "prefetch":
+            kept += " It was prefetched" + (", and nobody came yet." if not resident.used else ".")
         return (), f"Loaded with {resident.profile.num_ctx} tokens, {slots}.{kept}"
     if resident is not None:
         return _larger(view, node, model, num_ctx, resident)

@@ -38,6 +38,7 @@ def _resident(view: View, resident: Resident) -> Scene:
         "loaded_at": round(resident.loaded_at, 1),
         "load_s": None if resident.load_s is None else round(resident.load_s, 2),
         "cause": resident.cause,
+        "used": resident.used,
         "pinned": (resident.node, resident.model) in view.pinned(),
         "accepting": resident.accepting,
         "wanted_by": resident.wanted_by,

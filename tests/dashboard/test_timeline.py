@@ -70,6 +70,24 @@ def test_bars_are_to_scale_and_lie_within_the_picture() -> None:
     assert (bar.x, bar.width) == (250.0, 250.0)
 
 
+def test_a_prefetch_shows_what_became_of_it() -> None:
+    hit = entry("prefetch", 90, cause="prefetch", outcome="hit", saved_s=4.2)
+    (stay,) = spans([hit, entry("evict", 30)], NONE, START, NOW)
+    assert (stay.prefetch, stay.because) == ("hit", "prefetch: hit +4.20 s")
+    (picture,) = pictures([stay], START, NOW)
+    (bar,) = picture.lanes[0].bars
+    assert bar.prefetch == "hit"
+    assert "(prefetch: hit +4.20 s)" in bar.title
+    there = {"gpu1": frozenset({"qwen3"})}
+    (stay,) = spans([entry("prefetch", 9, cause="prefetch", outcome="")], there, START, NOW)
+    assert stay.because == "prefetch: open"
+
+
+def test_a_prefetch_that_was_called_off_or_only_thought_of_never_came() -> None:
+    called_off = entry("prefetch", 90, cause="preempted", outcome="wasted", saved_s=-0.1)
+    assert told(called_off, entry("shadow", 60, cause="prefetch", outcome="hit")) == []
+
+
 @pytest.mark.django_db
 def test_the_page_draws_and_lists_the_stays(vera: Client) -> None:
     scene = {"residents": [{"model": "qwen3:latest"}]}
@@ -78,6 +96,10 @@ def test_the_page_draws_and_lists_the_stays(vera: Client) -> None:
     LedgerEntry.objects.record("load", node="gpu1", model="qwen3:latest", cause="demand", outcome="ok", at=at)
     page = vera.get("/admin/timeline/").content.decode()
     assert page.count("<rect") == 1
+    LedgerEntry.objects.record(
+        "prefetch", node="gpu1", model="b", cause="prefetch", outcome="wasted", saved_s=-0.1, at=at
+    )
+    assert '<rect class="ahead wasted"' in vera.get("/admin/timeline/").content.decode()
     assert "qwen3:latest" in page
     assert "is there" in page
     assert "style=" not in page

@@ -12,6 +12,7 @@ from django.core.management.base import CommandError, CommandParser
 from scheduler.board.interface import BoardDown, Line
 from scheduler.board.redis import RedisBoard
 from scheduler.management.console import ConsoleCommand, gib, show
+from scheduler.models import Node
 from scheduler.policy.config import DEFAULT
 from scheduler.policy.names import BadName, normalise
 from scheduler.residency import rows
@@ -64,8 +65,18 @@ def _explained(name: str, num_ctx: int) -> Explanation:
     known = rows.read()
     logging.getLogger("scheduler.residency.watch").setLevel(logging.ERROR)  # the table says what was found
     fleet, lines = asyncio.run(_look(known, rows.readings()))
+    _recall(fleet)
     errors = {sight.node: sight.error for sight in fleet.sights.values() if not sight.up}
     return explain(fleet.state(lines), name, fleet.clock(), DEFAULT, num_ctx=num_ctx, errors=errors)
+
+
+def _recall(fleet: Fleet) -> None:
+    """Why the scheduler loaded what is there, as it wrote that down."""
+    for name, scene in Node.objects.enabled().values_list("name", "scene"):
+        for each in scene.get("residents", ()):
+            resident = fleet.book.get(name, each["model"])
+            if resident is not None:
+                resident.cause, resident.used = each["cause"], each.get("used", True)
 
 
 async def _look(known: Rows, readings: Mapping[str, Reading]) -> tuple[Fleet, list[Line]]:

@@ -11,7 +11,7 @@ from scheduler.management.console import ConsoleCommand, gib, show
 from scheduler.models import Node
 from scheduler.nodes import RunningModel
 
-COLUMNS = ("NODE", "MODEL", "VRAM", "IN HOST MEMORY", "CONTEXT", "DIGEST", "UNTIL")
+COLUMNS = ("NODE", "MODEL", "VRAM", "IN HOST MEMORY", "CONTEXT", "DIGEST", "UNTIL", "CAME FOR")
 FOREVER_YEAR = 2200  # Ollama writes "for ever" as a moment some 300 years away
 
 
@@ -26,9 +26,9 @@ class Command(ConsoleCommand):
         nodes = chosen(options["node"])
         found = list(zip(nodes, health.look(nodes), strict=True))
         if options["json"]:
-            self.write_json([as_json(node.name, running) for node, seen in found for running in seen.running])
+            self.write_json([as_json(node, running) for node, seen in found for running in seen.running])
         else:
-            rows = [row(node.name, running) for node, seen in found for running in seen.running]
+            rows = [row(node, running) for node, seen in found for running in seen.running]
             show(self.stdout, COLUMNS, rows)
         if silent := [f"{node.name} ({seen.error})" for node, seen in found if seen.error]:
             raise CommandError(f"No answer from {', '.join(silent)}.")
@@ -46,15 +46,25 @@ def chosen(names: list[str]) -> list[Node]:
     return nodes
 
 
-def row(node: str, running: RunningModel) -> tuple[str, ...]:
+def came_for(node: Node, model: str) -> str:
+    """Why the scheduler loaded it, as it wrote that down; empty where it did not."""
+    for each in node.scene.get("residents", ()):
+        if each.get("model") == model:
+            unused = each.get("cause") == "prefetch" and not each.get("used", True)
+            return "prefetch, not used yet" if unused else str(each.get("cause", ""))
+    return ""
+
+
+def row(node: Node, running: RunningModel) -> tuple[str, ...]:
     return (
-        node,
+        node.name,
         running.name,
         gib(running.size_vram),
         gib(running.spilled_bytes) if running.spilled_bytes else "",
         str(running.num_ctx or "?"),
         running.digest[:12],
         until(running.expires_at),
+        came_for(node, running.name),
     )
 
 
@@ -67,13 +77,14 @@ def until(moment: datetime | None) -> str:
     return f"{left} s" if left > 0 else "its requests end"
 
 
-def as_json(node: str, running: RunningModel) -> dict[str, Any]:
+def as_json(node: Node, running: RunningModel) -> dict[str, Any]:
     return {
-        "node": node,
+        "node": node.name,
         "model": running.name,
         "digest": running.digest,
         "size_bytes": running.size_bytes,
         "size_vram": running.size_vram,
         "num_ctx": running.num_ctx,
         "expires_at": running.expires_at,
+        "came_for": came_for(node, running.name),
     }

@@ -49,6 +49,13 @@ def test_one_that_is_loaded(node: NodeProcess, manage: Manage) -> None:
     assert manage("explain", "small").startswith("small:latest is loaded on n1.")
 
 
+def test_one_that_was_prefetched(node: NodeProcess, manage: Manage) -> None:
+    load(node, "small")
+    resident = {"model": "small:latest", "cause": "prefetch", "used": False}
+    Node.objects.update(scene={"residents": [resident]})
+    assert "It was prefetched, and nobody came yet." in manage("explain", "small")
+
+
 def test_one_that_needs_an_eviction(node: NodeProcess, manage: Manage) -> None:
     load(node, "other")
     found = json.loads(manage("explain", "third", "--json"))

@@ -47,6 +47,16 @@ def test_it_shows_what_lies_in_host_memory(manage: Manage, server: NodeProcess) 
     assert "GiB" in manage("ps").splitlines()[1].split("\t")[3]
 
 
+def test_it_says_what_was_prefetched_and_whether_somebody_came(manage: Manage, server: NodeProcess) -> None:
+    load(server, "llama3.2")
+    resident = {"model": "llama3.2:latest", "cause": "prefetch", "used": False}
+    Node.objects.update(scene={"residents": [resident]})
+    assert manage("ps").splitlines()[1].endswith("\tprefetch, not used yet")
+    Node.objects.update(scene={"residents": [resident | {"used": True}]})
+    (running,) = json.loads(manage("ps", "--json"))
+    assert running["came_for"] == "prefetch"
+
+
 def test_an_idle_node_has_no_rows(manage: Manage, server: NodeProcess) -> None:
     assert len(manage("ps").splitlines()) == 1
 
