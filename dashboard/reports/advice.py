@@ -22,6 +22,7 @@ ROOM = 1.2  # of the longest request, kept as context
 KV_MATTERS = 0.2  # share of a resident that its KV cache has to be
 SHORT = 0.05  # of the time without room for the next model, from which saving VRAM is worth advice
 Q8_SAVES = 1 - 34 / 64  # q8_0 against f16: 34 bytes for 32 elements of 2 bytes
+AS_NOW = "as long as there is room"  # what the scheduler does by itself
 WORTH = 1.05  # what keeping it for ever has to cost, against the best time, before a time is advised
 WAITING_COUNTS = 1.0  # GPU-seconds that a second of somebody's waiting is worth
 
@@ -63,8 +64,8 @@ def of(seen: Seen) -> Iterator[Advice]:
         yield from _bucket(seen)
         yield from _slots(seen)
         yield from _kv_type(seen)
-    if (keep := keep_time(seen)) is not None:
-        yield _keep(seen, keep)
+    if (keep := keep_time(seen)) is not None and kept(keep) != AS_NOW:
+        yield Advice(what="keep time", now=AS_NOW, better=kept(keep), why=why(seen, keep))
 
 
 def _bucket(seen: Seen) -> Iterator[Advice]:
@@ -130,14 +131,10 @@ def keep_time(seen: Seen) -> Keep | None:
     )
 
 
-def _keep(seen: Seen, keep: Keep) -> Advice:
-    return Advice(what="keep time", now="as long as there is room", better=kept(keep), why=why(seen, keep))
-
-
 def kept(keep: Keep) -> str:
     """A keep time for people."""
     if keep.keep_s is None or (keep.learned and keep.cost_always <= keep.cost * WORTH):
-        return "as long as there is room"
+        return AS_NOW
     if keep.keep_s == 0:
         return "let it go at once"
     seconds = rounded_s(keep.keep_s)

@@ -241,7 +241,12 @@ def _keys(bill: Bill) -> Table:
     """What each key caused; the rest is nobody's: idle GPUs, loads without a request, what was unseen."""
     names = key_names(share.key for share in bill.shares)
     return _split(
-        bill, "keys", "Keys", ("key", "team"), lambda key, team: (key, names.get(key, NOBODY), team), KEYED
+        bill,
+        "keys",
+        "Keys",
+        ("key", "team"),
+        lambda key, team: (key, names.get(key, "idle pins" if team else NOBODY), team),
+        KEYED,
     )
 
 

@@ -143,7 +143,7 @@ def _headline(
     yield Figure(
         label="spilled, mean",
         value=_gib(spilled / samples) if samples else NONE,
-        attention=spilled > 0,
+        attention=spilled > samples * GIB / 10,
     )
     yield Figure(label="cold starts", value=_percent(cold, seated))
     yield Figure(label="waited for loads", value=f"{waited:,.0f} s")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -27,7 +28,7 @@ BOUND_S = 1.0
 DAYS, KEYS, MODELS, NODES, TEAMS = 30, 100, 10, 4, 8
 REAL_HOURS = 6  # whose costs are worked out from the records
 CHUNK = 500_000
-SETTINGS = ("shared_buffers=1GB", "work_mem=32MB", "max_wal_size=8GB", "synchronous_commit=off")
+SETTINGS = ("shared_buffers=1GB", "work_mem=32MB", "max_wal_size=4GB", "synchronous_commit=off")
 REPORTS = ("auth", "vram", "cost")
 
 
@@ -41,6 +42,7 @@ def main() -> int:
     if options.measure:
         print(json.dumps(measure(options.records)))
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it started ends with it
     found = {}
     for name in RECORDS if options.on == "both" else [options.on]:
         records = options.records or RECORDS[name]
