@@ -6,9 +6,9 @@ A prefetch ends when somebody asks for its model, or when it is evicted:
 3. harmful: meanwhile a model that went for it was asked for, and that load cost more than was saved.
 
 What follows:
-4. Caution multiplies the margin and the least chance. Each good ending lowers it a step, each one for nothing
-   raises it by so many steps that it rests where `waste_bound` of the prefetches are for nothing. It begins
-   high: trust is earned.
+4. Caution multiplies the margin and the least chance. Each load on demand and each good ending lowers it a
+   step, each prefetch for nothing raises it by so many steps that it rests where `waste_bound` of all loads
+   are for nothing. It begins high: trust is earned.
 5. A model whose last prefetches lost more than they saved is switched off for a while, twice as long each
    time; then it is on probation: one prefetch decides.
 """
@@ -32,7 +32,7 @@ OFF_S = 900.0
 MOST_OFF_S = 86_400.0
 FIRST_CAUTION = 4.0
 MOST_CAUTION = 16.0
-STEP = 1.03  # by which a good ending lowers caution
+STEP = 1.03  # by which a load that somebody came for lowers caution
 MOST_ENTRIES = 1000
 
 
@@ -113,8 +113,12 @@ class Account:
     def remember(self, endings: Iterable[Ending]) -> None:
         """Take over how earlier prefetches ended, the oldest first: after a restart."""
         for ending in endings:
-            self._trust(ending.kind)
+            self._trust(wasted=ending.kind == "wasted")
             self._judge(ending.model, ending.seconds, ending.at)
+
+    def demanded(self) -> None:
+        """Somebody asks for an absent model: a load on demand (4)."""
+        self._trust(wasted=False)
 
     def arrived(self, model: str, now: float) -> list[Ending]:
         """Somebody asks for a model: its prefetches end (1), those that sent it away are charged (3)."""
@@ -163,7 +167,7 @@ class Account:
 
     def _end(self, entry: Entry, kind: Kind, now: float, seconds: float) -> Ending:
         self._close(entry)
-        self._trust(kind)
+        self._trust(wasted=kind == "wasted")
         seconds -= entry.harm_s
         if entry.harm_s and seconds < 0:
             kind = "harmful"
@@ -186,10 +190,10 @@ class Account:
     def _cost_s(self, entry: Entry) -> float:
         return -self.config.prefetch_cost * entry.load_s
 
-    def _trust(self, kind: Kind) -> None:
+    def _trust(self, *, wasted: bool) -> None:
         """(4)"""
         bound = self.config.waste_bound
-        factor = STEP ** ((1 - bound) / bound) if kind == "wasted" else 1 / STEP
+        factor = STEP ** ((1 - bound) / bound) if wasted else 1 / STEP
         self.caution = min(max(self.caution * factor, 1.0), MOST_CAUTION)
 
     def _judge(self, model: str, seconds: float, now: float) -> None:

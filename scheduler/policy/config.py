@@ -26,7 +26,7 @@ class Config:
 
     # -- switching
     line_bound_s: float = (
-        60.0  # a line waits this long before a busy resident drains for it (scheduling: 37 s p99)
+        60.0  # a line waits this long before busy residents have drained for it (scheduling: 37 s p99)
     )
     quantum_loads: float = (
         10.0  # a busy resident serves so many of its load times before it drains for a line
@@ -41,7 +41,7 @@ class Config:
     )
 
     # -- eviction
-    horizons_s: tuple[float, ...] = (60.0, 300.0)  # chance of reuse is summed over these (scheduling: EV)
+    horizons_s: tuple[float, ...] = (30.0, 120.0)  # chance of reuse is summed over these (scheduling)
     eviction: Literal["regret", "order"] = "regret"  # order: by chance of reuse alone; LRU without a forecast
     exact_victims: int = 10  # cheapest subset is exact up to so many candidates, greedy above
     retire_idle_s: float | None = None  # evict what nobody used this long; None: VRAM at rest costs nothing
@@ -65,7 +65,9 @@ class Config:
     prefetch_horizon_s: float = 30.0  # doubled until it is three load times
     prefetch_candidates: int = 8  # so many of the best are looked at in one round
     prefetch_confidence: float = 0.6  # of the original rule
-    waste_bound: float = 0.20  # share of wasted prefetches over the last 100 above which the margin rises
+    waste_bound: float = (
+        0.20  # of all loads: the share of prefetches for nothing above which the margin rises
+    )
 
 
 DEFAULT = Config()

@@ -81,8 +81,9 @@ def stays_until(view: View, resident: Resident, for_model: str = "") -> float:
     what was prefetched, and used by nobody yet, keeps no real demand waiting."""
     if not resident.used and for_model in view.state.lines:
         return resident.loaded_at
-    loads = view.config.quantum_loads * (resident.load_s or 0.0) if resident.in_flight else 0.0
-    return resident.loaded_at + max(loads, view.config.min_residency_s)
+    turn_s = view.config.quantum_loads * (resident.load_s or 0.0) if resident.in_flight else 0.0
+    turn_s = min(turn_s, view.config.line_bound_s / 2)  # a long turn would be another line's long wait
+    return resident.loaded_at + max(turn_s, view.config.min_residency_s)
 
 
 def regret(view: View, resident: Resident, horizons: tuple[float, ...]) -> float:

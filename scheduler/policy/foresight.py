@@ -44,6 +44,7 @@ class Foresight:
         self.due = False
         self.endings: deque[Ending] = deque(maxlen=MOST_ENDINGS)
         self._blocked = False
+        self._wanted: set[str] = set()  # models that were absent when asked for, and not seen since
         self._latest = 0.0
 
     def arrived(
@@ -62,10 +63,19 @@ class Foresight:
             return
         if self.keeps_account:
             self.endings += self.account.arrived(model, at)
+        self._count_demand(model, absent)
         if not self.due and absent is not None:
             least = self.account.least_chance
             following = self.predictor.following(key, session)
             self.due = any(share >= least and absent(name) for name, share in following.items())
+
+    def _count_demand(self, model: str, absent: Callable[[str], bool] | None) -> None:
+        """Who asks for an absent model causes one load, however many more ask before it is there."""
+        if absent is None or not absent(model):
+            self._wanted.discard(model)
+        elif model not in self._wanted:
+            self._wanted.add(model)
+            self.account.demanded()
 
     def freed(self) -> None:
         """A load ended, or a resident ran idle (2)."""
@@ -80,6 +90,7 @@ class Foresight:
 
     def evicted(self, node: str, model: str, at: float) -> None:
         """A resident went (4)."""
+        self._wanted.discard(model)
         if self.keeps_account:
             self.endings += self.account.evicted(node, model, at)
 

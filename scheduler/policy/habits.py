@@ -1,7 +1,11 @@
 """Habits: what is known of one key, and what follows for its next requests.
 
-When: its gaps after the model it used last, with its own and everybody's gaps as priors. For what: what it
-or a workflow says; else its own transitions from that model, with everybody's as a prior.
+1. When: its gaps after the model it used last, with its own and everybody's gaps as priors. A key may also
+   never come back, as often as keys did not: each new key stands for one that went.
+2. For what: what it or a workflow says; else its transitions from that model, with everybody's as a prior.
+3. For a longer horizon, up to three steps ahead: the chance that a step is the first to reach a model, times
+   the chance that so many requests come. Of the requests that come beyond, each that does not repeat the
+   model before goes to what the key uses, by its shares.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from scheduler.policy.transitions import Transitions
 HABIT_PRIOR = 3.0  # gaps that a key's own habit counts for, beside those after the same model
 MOST_PAUSES = 8  # models after which a key's gaps are kept
 KEY_PRIOR = 1.0  # gaps that the shared habit counts for
+MOST_NEVER = 0.9  # of the waits of keys: where nearly all came once, nothing else is known
+MOST_REQUESTS = 60.0  # within a horizon
 FAINT = 0.05  # what comes after a model that is less likely than this is not followed up
 
 
@@ -50,6 +56,9 @@ class Key:
     trust: Trust = field(default_factory=lambda: Trust(BELIEVED))
     answers: dict[tuple[float, int], tuple[float, dict[str, float]]] = field(default_factory=dict)
     ahead: list[Mapping[str, float]] = field(default_factory=list)  # by step, the weight of each model
+    first: list[Mapping[str, float]] = field(
+        default_factory=list
+    )  # as `ahead`, of what no step before reached
 
     @property
     def last_model(self) -> str:
@@ -71,6 +80,7 @@ class Key:
         self.said, self.workflow = tuple(said), workflow
         self.answers.clear()
         self.ahead.clear()
+        self.first.clear()
 
     def _pause(self, after: str, gap_s: float) -> None:
         """Note how long this key rested after a model."""
@@ -89,21 +99,64 @@ class Key:
         return answer
 
     def _missed(self, elapsed: float, horizon_s: float, steps: int, shared: Shared) -> dict[str, float]:
-        """Step by step: where the key goes next, and whether it gets so far within the horizon."""
+        """The chance of each model not to be reached within the horizon (3)."""
         habits = ((self.gaps, HABIT_PRIOR), (shared.gaps, KEY_PRIOR))
         after = self.gaps_after.get(self.last_model)
-        arrives = chance(((after, 0.0), *habits) if after else habits, elapsed, horizon_s)
-        missed: dict[str, float] = {}
-        for depth, step in enumerate(self.look_ahead(steps, shared), start=1):
+        never = min(shared.gaps.never, MOST_NEVER)
+        arrives = chance(((after, 0.0), *habits) if after else habits, elapsed, horizon_s, never)
+        came: dict[str, float] = {}
+        for depth, step in enumerate(self._first_reached(steps, shared), start=1):
             if depth > 1:
-                arrives *= chance(habits, 0.0, horizon_s / depth)
+                arrives *= chance(habits, 0.0, horizon_s / depth, never)
             for model, weight in step.items():
-                missed[model] = missed.get(model, 1.0) * (1.0 - weight * arrives)
+                came[model] = came.get(model, 0.0) + weight * arrives
+        if steps > 1 and arrives > FAINT:
+            self._go_on(came, arrives, horizon_s, steps, chance(habits, 0.0, horizon_s, never), shared)
         for hint in self.said[:steps]:
             if hint.within_s is not None and elapsed < hint.within_s:
                 comes = hint.probability * min(horizon_s / (hint.within_s - elapsed), 1.0)
-                missed[hint.model] = min(missed.get(hint.model, 1.0), 1.0 - comes)
-        return missed
+                came[hint.model] = max(came.get(hint.model, 0.0), comes)
+        return {model: max(1.0 - p, 0.0) for model, p in came.items()}
+
+    def _go_on(
+        self,
+        came: dict[str, float],
+        arrives: float,
+        horizon_s: float,
+        steps: int,
+        goes_on: float,
+        shared: Shared,
+    ) -> None:
+        """Add what the requests beyond the last step may reach."""
+        gap_s = self.gaps.mean(horizon_s) or shared.gaps.mean(horizon_s)
+        requests = min(horizon_s / gap_s, MOST_REQUESTS) - steps if gap_s else 0.0
+        uses = self.transitions.sums
+        total = sum(uses.values())
+        if requests <= 0 or not total:
+            return
+        if goes_on < 1.0:
+            requests = (1.0 - goes_on**requests) / (1.0 - goes_on)  # each ends the session with what is left
+        moves = requests * (1.0 - shared.mixed(self.transitions, self.last_model).get(self.last_model, 0.0))
+        for model, count in uses.items():
+            before = came.get(model, 0.0)
+            came[model] = before + arrives * (1.0 - before) * (1.0 - (1.0 - count / total) ** moves)
+
+    def _first_reached(self, steps: int, shared: Shared) -> list[Mapping[str, float]]:
+        """The weight of each model as the first that a step reaches: less what came back from before."""
+        weights = self.look_ahead(steps, shared)
+        if not self.first:
+            self.first.append(weights[0])
+        while len(self.first) < steps:
+            reached: dict[str, float] = {}
+            for model, weight in weights[len(self.first)].items():
+                back = [step.get(model, 0.0) for step in reversed(self.first)]
+                if any(back):
+                    again = shared.mixed(self.transitions, model).get(model, 0.0)
+                    weight -= sum(w * again**k for k, w in enumerate(back, start=1))
+                if weight > 0.0:
+                    reached[model] = weight
+            self.first.append(reached)
+        return self.first[:steps]
 
     def look_ahead(self, steps: int, shared: Shared) -> list[Mapping[str, float]]:
         """The weight of each model at the key's next requests, one dictionary for each step."""

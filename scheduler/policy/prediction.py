@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from scheduler.policy.gaps import Gaps
+from scheduler.policy.gaps import NEVER_S, Gaps
 from scheduler.policy.habits import Key, Shared
 from scheduler.policy.hints import MOST_SAID, Hint, Workflow, Workflows
 from scheduler.policy.sessions import WEEK_S, Starts
@@ -36,7 +36,6 @@ MOST_KEYS = 10_000  # sessions among them
 MOST_MODELS = 1000
 MOST_ACTIVE = 256  # active keys that are looked at, the latest first
 STEPS = 3
-STALE_S = 1.0  # what to keep is not worked out again within this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +107,8 @@ class Predictor:
 
     def _new(self, at: float, key: str, model: str, session: str) -> Key:
         known = self.keys[key, session] = Key(last_at=at, latest=(model,))
+        for shared in self._priors(key, session):
+            shared.gaps.add(NEVER_S)  # where keys come and go, one went for each that came
         self._start(at, model)
         if len(self.keys) > MOST_KEYS:
             self.keys.popitem(last=False)
@@ -169,8 +170,7 @@ class Predictor:
     def chances(self, now: float, horizon_s: float, steps: int) -> Mapping[str, float]:
         """As `chance`, for every model that may come; with one step, what to prefetch."""
         at, seen, answer = self._answers.get((horizon_s, steps), (0.0, -1, NOTHING))
-        fresh = at == now and seen == self.seen
-        if not fresh and not (steps > 1 and seen >= 0 and 0 <= now - at <= STALE_S):
+        if at != now or seen != self.seen:
             answer = self._combine(now, horizon_s, steps)
             self._answers[horizon_s, steps] = (now, self.seen, answer)
         return answer

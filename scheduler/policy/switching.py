@@ -10,8 +10,9 @@
    never shrinks: to evict it costs less than a reload.)
 7. The model could not fit even alone: refuse, with the numbers.
 8. A node drains for this line already: wait.
-9. The line has waited its bound: on the node where it costs least, drain the busy residents in the way.
-10. Else wait, until its bound at the latest: the residents in the way serve their own lines meanwhile.
+9. The line has waited its bound, less what draining and the load are expected to take: on the node where it
+   costs least, drain the busy residents in the way.
+10. Else wait, until then at the latest: the residents in the way serve their own lines meanwhile.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def replicate(view: View, model: Model, line: Line, serving: list[Resident]) -> 
     if model.max_replicas is not None and len(serving) >= model.max_replicas:
         return [stay]
     num_ctx = max(r.profile.num_ctx for r in serving)
-    if wait_s <= view.config.replica_factor * min(view.load_s(n, model) for n in view.holders(model)):
+    if wait_s <= view.config.replica_factor * _quickest_s(view, model):
         return [stay]
     for option in placement.options(view, model, num_ctx):
         if wait_s > view.config.replica_factor * option.load_s and option.victims.regret_s < wait_s:
@@ -117,9 +118,10 @@ def _cold(view: View, model: Model, line: Line, num_ctx: int) -> list[Decision]:
         return _refuse_or_wait(view, model, line)
     if any(r.wanted_by == model.name and r.in_flight for r in view.state.residents.values()):  # 8
         return [Wait(model=model.name, until=None, eta_s=None, reason="A resident drains for it.")]
-    bound = line.since + view.config.line_bound_s
+    patience_s = max(view.config.line_bound_s - drain_s(view) - _quickest_s(view, model), 0.0)
+    bound = line.since + patience_s
     if view.now < bound:  # 10
-        reason = f"What is in the way is in use; it drains after {view.config.line_bound_s:.0f} s of waiting."
+        reason = f"What is in the way is in use; it drains after {patience_s:.0f} s of waiting."
         until = min(bound, _settled_at(view))
         return [Wait(model=model.name, until=until, eta_s=None, reason=reason)]
     return drain(view, model, num_ctx, f"{model.name} has waited {waited:.1f} s.")  # 9
@@ -155,6 +157,16 @@ def _settled_at(view: View) -> float:
     """When the next resident will have stayed as long as it may before it goes: its minimum, or its turn."""
     ends = (eviction.stays_until(view, r) for r in view.state.residents.values() if r.accepting)
     return min((end for end in ends if end > view.now), default=float("inf"))
+
+
+def _quickest_s(view: View, model: Model) -> float:
+    return min((view.load_s(node, model) for node in view.holders(model)), default=0.0)
+
+
+def drain_s(view: View) -> float:
+    """How long busy residents are expected to take to run empty: a mean answer, half the bound at most."""
+    busy = (view.service_s(r.model) for r in view.state.residents.values() if r.in_flight)
+    return min(max(busy, default=0.0), view.config.line_bound_s / 2)
 
 
 def drain(

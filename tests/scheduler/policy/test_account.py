@@ -103,6 +103,26 @@ def test_caution_falls_with_success_and_rises_with_waste_to_rest_at_the_bound() 
     assert before.least_chance <= 0.9
 
 
+def test_waste_is_a_share_of_all_loads_so_loads_on_demand_lower_caution_too() -> None:
+    account = Account(CONFIG)
+    for i in range(200):
+        for _ in range(8):
+            account.demanded()
+        account.started("n1", f"m{i}", float(i), 1.0, {})
+        account.evicted("n1", f"m{i}", i + 5.0)
+    assert account.caution < 1.2  # one in nine for nothing
+
+
+def test_a_load_that_was_called_off_ends_without_a_judgement() -> None:
+    account = begun({"v": 8.0})
+    account.called_off("n1", "a")
+    account.called_off("n1", "never begun")
+    assert (
+        account.arrived("v", 101.0) == account.arrived("a", 110.0) == account.evicted("n1", "a", 120.0) == []
+    )
+    assert account.caution == FIRST_CAUTION
+
+
 def test_a_model_that_loses_is_switched_off_and_comes_back_on_probation() -> None:
     account = Account(CONFIG)
     now = 0.0

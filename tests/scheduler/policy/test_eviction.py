@@ -92,11 +92,18 @@ def test_a_model_just_loaded_stays_its_minimum_residency() -> None:
     assert goes(view({"a": 10}, {"a": 0.0}, config, loaded_at=NOW - 5), 10) == {"a"}
 
 
-def test_a_busy_model_has_its_turn_before_it_drains() -> None:
-    busy = {"in_flight": 1, "load_s": 6.0}
-    fresh = view({"a": 10}, {"a": 0.0}, loaded_at=NOW - 6 * EXACT.quantum_loads + 1, **busy)
+def test_a_turn_is_at_most_half_of_what_a_line_waits() -> None:
+    busy = {"in_flight": 1, "load_s": 60.0}
+    fresh = view({"a": 10}, {"a": 0.0}, loaded_at=NOW - EXACT.line_bound_s / 2 + 1, **busy)
     assert goes(fresh, 10, busy=True) is None
-    served = view({"a": 10}, {"a": 0.0}, loaded_at=NOW - 6 * EXACT.quantum_loads, **busy)
+    assert goes(view({"a": 10}, {"a": 0.0}, loaded_at=NOW - EXACT.line_bound_s / 2, **busy), 10, busy=True)
+
+
+def test_a_busy_model_has_its_turn_before_it_drains() -> None:
+    busy = {"in_flight": 1, "load_s": 2.0}
+    fresh = view({"a": 10}, {"a": 0.0}, loaded_at=NOW - 2 * EXACT.quantum_loads + 1, **busy)
+    assert goes(fresh, 10, busy=True) is None
+    served = view({"a": 10}, {"a": 0.0}, loaded_at=NOW - 2 * EXACT.quantum_loads, **busy)
     assert goes(served, 10, busy=True) == {"a"}
 
 

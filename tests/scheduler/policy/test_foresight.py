@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -72,6 +73,19 @@ def test_a_proposal_is_booked_and_its_ending_kept_for_the_ledger() -> None:
     ahead.arrived(NOW + 60, "k", "b")
     [ending] = ahead.endings
     assert (ending.kind, ending.model, ending.seconds) == ("hit", "b", pytest.approx(6.5))
+
+
+def test_a_load_on_demand_is_counted_once_however_many_wait_for_it() -> None:
+    ahead, _ = asked()
+    cautions = [ahead.account.caution]
+    for gone in (True, True, True, False, True):
+        ahead.arrived(NOW + 1, "k", "a", absent=lambda name, gone=gone: gone)  # type: ignore[misc]
+        cautions.append(ahead.account.caution)
+    fell = [b < a for a, b in pairwise(cautions)]
+    assert fell == [True, False, False, False, True]
+    ahead.evicted("n1", "a", NOW + 2)
+    ahead.arrived(NOW + 3, "k", "a", absent=lambda name: True)
+    assert ahead.account.caution < cautions[-1]
 
 
 def test_a_load_that_did_not_come_to_pass_is_judged_neither_way() -> None:

@@ -54,6 +54,25 @@ def test_a_prior_counts_for_as_many_gaps_as_its_weight() -> None:
     assert chance(((own, 0.0), (prior, 3.0)), 0.0, 10.0) == pytest.approx(0.75)
 
 
+def test_waits_without_an_end_make_silence_less_hopeful() -> None:
+    gaps = Gaps()
+    for seconds in (2.1, 2.1, 40.0, 40.0):
+        gaps.add(seconds)
+    alone = ((gaps, 0.0),)
+    # One wait in five has no end: 4 gaps stand for 5 waits, and after 5 s 2 gaps for 3.
+    assert chance(alone, 0.0, 4.0, never=0.2) == pytest.approx(2 / 5)
+    assert chance(alone, 5.0, 100.0, never=0.2) == pytest.approx(2 / 3)
+
+
+def test_the_mean_gap_is_of_the_middles_of_the_bins_below_a_time() -> None:
+    gaps = Gaps()
+    for seconds in (2.1, 5.0, 5.0, 900.0):
+        gaps.add(seconds)
+    two, five = (2 + 2**1.5) / 2, (4 + 4 * 2**0.5) / 2
+    assert gaps.mean(100.0) == pytest.approx((two + 2 * five) / 3)
+    assert Gaps().mean(100.0) == 0.0
+
+
 def test_old_gaps_are_forgotten() -> None:
     gaps = Gaps()
     for _ in range(int(HALVE_AT) * 3):
@@ -113,6 +132,33 @@ def test_what_comes_in_two_or_three_steps_is_worth_keeping_too() -> None:
     keep = predictor.chances(now + 1, 120.0, 3)
     assert keep["a"] >= keep["b"] >= keep["c"] > 0.3
     assert keep.get("d", 0.0) < keep["c"]
+
+
+def test_a_model_that_is_used_again_and_again_is_not_counted_twice() -> None:
+    """A key that only ever uses `a`: three steps reach it no more surely than one."""
+    predictor, now = cycled("a", 200, gap=45.0)
+    one = predictor.chances(now + 1, 60.0, 1)["a"]
+    three = predictor.chances(now + 1, 60.0, 3)["a"]
+    assert three == pytest.approx(one, abs=0.02)
+    assert one < 1.0
+
+
+def test_over_a_long_horizon_a_key_comes_round_to_all_it_uses() -> None:
+    predictor, now = cycled("abcdefgh", 400)
+    soon, later = predictor.chances(now + 1, 30.0, 3), predictor.chances(now + 1, 600.0, 3)
+    assert soon.get("g", 0.0) < 0.1
+    assert min(later[model] for model in "abcdefgh") > 0.9
+
+
+def test_where_keys_come_once_their_silence_is_not_waited_out() -> None:
+    once, returning = Predictor(), Predictor()
+    for i in range(300):
+        for j in range(3):
+            once.observe(100.0 * i + j, f"k{i}", "a")
+            returning.observe(100.0 * i + j, f"k{i % 5}", "a")
+    key, again = once.keys["k299", ""], returning.keys["k4", ""]
+    now = 100.0 * 299 + 500
+    assert key.missed(now, 600.0, 1, once.shared)["a"] > again.missed(now, 600.0, 1, returning.shared)["a"]
 
 
 def test_chances_fall_when_the_key_stays_away_longer_than_it_ever_did() -> None:

@@ -74,6 +74,19 @@ def test_over_a_warm_model_the_gain_must_exceed_the_margin_times_the_harm() -> N
     assert not proposed({"a": 0.5, "b": 0.25}, nodes=full, residents=there)
 
 
+def test_what_delays_others_is_worth_less() -> None:
+    # a alone: 0.1 x 6.5 - 0.02 x 6.5 = 0.52 s. With c expected at 0.6 within 30 s, 0.6 / 30 x 6.5 s = 0.13 of
+    # the loads have somebody else wait half of 6.5 s: 0.9 x 0.13 x 3.25 = 0.38 s. With c and d it is 0.76 s.
+    names = ("n1", "n2")
+    others = [model(name, 60, nodes=names) for name in "cd"]  # which fit nowhere
+    models = [model("a", 10, nodes=names), *others]
+    assert proposed({"a": 0.1, "c": 0.6}, models=models)
+    assert not proposed({"a": 0.1, "c": 0.6, "d": 0.6}, models=models)
+    # Another idle node would take half of them.
+    both = [node(name, 20) for name in names]
+    assert proposed({"a": 0.1, "c": 0.6, "d": 0.6}, models=models, nodes=both)
+
+
 def test_caution_raises_both_the_margin_and_the_least_chance() -> None:
     assert not proposed({"a": 0.3}, caution=4.0)
     assert proposed({"a": 0.4}, caution=4.0)

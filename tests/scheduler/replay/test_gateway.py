@@ -57,7 +57,7 @@ def test_a_busy_model_is_waited_for_and_drained_after_the_bound() -> None:
     rows.sort()
     record = replay(trace(rows, {"a": 10, "b": 10}), nodes="1x12")
     wait = record.waits[rows.index((10.5, "l", "b"))]
-    assert 60 < wait < 60 + 2 * LOAD_S
+    assert 60 - 2 * LOAD_S < wait <= 60  # drain and load included
     unbounded = replay(trace(rows, {"a": 10, "b": 10}), nodes="1x12", line_bound_s=1e9)
     assert unbounded.waits[rows.index((10.5, "l", "b"))] > 100
 
