@@ -77,14 +77,20 @@ def identities_come_from_somewhere(app_configs: Sequence[Any] | None, **kwargs: 
 @register(Tags.compatibility)
 def extras_are_installed(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """What a setting switches on must be there."""
-    if not env.VALUES["BRIDGE_TRACE_ENDPOINT"] or find_spec("opentelemetry") is not None:
-        return []
+    traced, signed = env.VALUES["BRIDGE_TRACE_ENDPOINT"], env.VALUES["BRIDGE_OIDC_URL"]
+    factors = env.VALUES["BRIDGE_MFA"] != "off"
+    wanted = {
+        "tracing": (traced, "opentelemetry", "BRIDGE_TRACE_ENDPOINT is set"),
+        "sso": (signed or factors, "allauth", "BRIDGE_MFA or BRIDGE_OIDC_URL is set"),
+    }
     return [
         Error(
-            "BRIDGE_TRACE_ENDPOINT is set, and OpenTelemetry is not installed.",
-            hint="pip install -r requirements/tracing.txt",
+            f"{why}, and its extra is not installed.",
+            hint=f"pip install -r requirements/{extra}.txt",
             id="bridge.E005",
         )
+        for extra, (asked, package, why) in wanted.items()
+        if asked and find_spec(package) is None
     ]
 
 

@@ -33,6 +33,20 @@ def integer(text: str) -> int:
         raise ValueError("takes a whole number") from None
 
 
+def factors(text: str) -> str:
+    if text not in ("off", "optional", "required"):
+        raise ValueError("takes off, optional or required")
+    return text
+
+
+def mapping(text: str) -> dict[str, str]:
+    """`a=b,c=d`; names may hold spaces."""
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if not all(mark and theirs.strip() and ours.strip() for theirs, mark, ours in pairs):
+        raise ValueError("takes pairs like llm-ops=Operator,llm-admins=Admin")
+    return {theirs.strip(): ours.strip() for theirs, _, ours in pairs}
+
+
 def share(text: str) -> float:
     try:
         value = float(text)
@@ -269,6 +283,29 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("BRIDGE_KEEP_SAMPLES_DAYS", "30", integer, "Days that VRAM samples are kept, at least 2."),
     Setting("BRIDGE_KEEP_LEDGER_DAYS", "180", integer, "Days that ledger entries are kept, 0 for ever."),
     Setting("BRIDGE_CURRENCY", "USD", str, "What prices and budgets in money are in; only a word."),
+    Setting(
+        "BRIDGE_MFA",
+        "off",
+        factors,
+        "Second factors for the admin: off, optional or required. Needs requirements/sso.txt.",
+    ),
+    Setting(
+        "BRIDGE_OIDC_URL",
+        "",
+        str,
+        "Single sign-on for the admin: the issuer's address, such as https://id.example.com/realms/ops;"
+        " empty: none. Needs requirements/sso.txt.",
+    ),
+    Setting("BRIDGE_OIDC_CLIENT_ID", "", str, "The bridge's client id at the issuer."),
+    Setting("BRIDGE_OIDC_CLIENT_SECRET", "", str, "Its secret.", True),
+    Setting("BRIDGE_OIDC_NAME", "single sign-on", str, "What the button calls the issuer."),
+    Setting("BRIDGE_OIDC_CLAIM", "groups", str, "The claim that names a person's groups at the issuer."),
+    Setting(
+        "BRIDGE_OIDC_ROLES",
+        "",
+        mapping,
+        "Which of those groups are which of ours: llm-ops=Operator,llm-admins=Admin. No group, no way in.",
+    ),
     Setting(
         "BRIDGE_TRACE_ENDPOINT",
         "",

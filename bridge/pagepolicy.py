@@ -7,8 +7,10 @@ text that got into a page by mistake is shown and never run. The API has no page
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -28,9 +30,14 @@ Answer = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
 
 
 def headers() -> dict[str, str]:
-    """The headers of every page, by name."""
+    """The headers of every page, by name. Browsers hold a form to `form-action` through redirects too, and
+    the one that begins a single sign-on is redirected to the issuer."""
+    policy = dict(POLICY)
+    if settings.OIDC_URL:
+        issuer = urlsplit(settings.OIDC_URL)
+        policy["form-action"] += f" {issuer.scheme}://{issuer.netloc}"
     return {
-        "Content-Security-Policy": "; ".join(f"{name} {sources}" for name, sources in POLICY.items()),
+        "Content-Security-Policy": "; ".join(f"{name} {sources}" for name, sources in policy.items()),
         "Permissions-Policy": ", ".join(f"{feature}=()" for feature in UNUSED),
         "Cross-Origin-Resource-Policy": "same-origin",
     }

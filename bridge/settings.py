@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -79,7 +80,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-TEMPLATES = [
+TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "templates"],
@@ -139,6 +140,45 @@ KEEP_SAMPLES_DAYS: int = max(ENV["BRIDGE_KEEP_SAMPLES_DAYS"], 2)
 KEEP_LEDGER_DAYS: int = ENV["BRIDGE_KEEP_LEDGER_DAYS"]
 CURRENCY: str = ENV["BRIDGE_CURRENCY"]
 
+# Second factors and single sign-on (dashboard.signin), where a setting asks for them.
+MFA: str = ENV["BRIDGE_MFA"]
+OIDC_URL: str = ENV["BRIDGE_OIDC_URL"]
+OIDC_NAME: str = ENV["BRIDGE_OIDC_NAME"]
+OIDC_CLAIM: str = ENV["BRIDGE_OIDC_CLAIM"]
+OIDC_ROLES: dict[str, str] = ENV["BRIDGE_OIDC_ROLES"]
+SIGNIN_EXTRA = (MFA != "off" or bool(OIDC_URL)) and find_spec("allauth") is not None
+if SIGNIN_EXTRA:
+    INSTALLED_APPS += ["allauth", "allauth.account", "allauth.mfa", "allauth.socialaccount"]
+    INSTALLED_APPS += ["allauth.socialaccount.providers.openid_connect"]
+    MIDDLEWARE += ["allauth.account.middleware.AccountMiddleware"]
+    if MFA == "required":
+        MIDDLEWARE += ["dashboard.signin.SecondFactorMiddleware"]
+    AUTHENTICATION_BACKENDS += ["allauth.account.auth_backends.AuthenticationBackend"]
+    TEMPLATES[0]["OPTIONS"]["context_processors"] += ["dashboard.provider.named"]
+    ACCOUNT_ADAPTER = "dashboard.signin.AccountAdapter"
+    ACCOUNT_LOGIN_METHODS = {"username"}
+    ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
+    ACCOUNT_EMAIL_VERIFICATION = "none"
+    ACCOUNT_UNIQUE_EMAIL = False  # an address proves nothing here: accounts of the issuer are told by `sub`
+    ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+    ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
+    MFA_ADAPTER = "dashboard.signin.FactorAdapter"
+    MFA_ALLOW_UNVERIFIED_EMAIL = True
+    MFA_TOTP_ISSUER = "Ollama Bridge"
+    MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+    SOCIALACCOUNT_ADAPTER = "dashboard.signin.RoleAdapter"
+    SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, list[Any]]] = {"openid_connect": {"APPS": []}}
+    if OIDC_URL:
+        SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"] += [
+            {
+                "provider_id": "sso",
+                "name": OIDC_NAME,
+                "client_id": ENV["BRIDGE_OIDC_CLIENT_ID"],
+                "secret": ENV["BRIDGE_OIDC_CLIENT_SECRET"],
+                "settings": {"server_url": OIDC_URL, "oauth_pkce_enabled": True},
+            }
+        ]
+
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 FORMAT_MODULE_PATH = ["dashboard.formats"]
@@ -171,7 +211,7 @@ if ENV[
 ]:  # bridge.addresses.believed takes the header out where it comes from elsewhere
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-LOGIN_URL = "admin:login"
+LOGIN_URL = "account_login" if SIGNIN_EXTRA else "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
 AXES_FAILURE_LIMIT = 10

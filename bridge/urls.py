@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from bridge import loginlink
@@ -15,5 +16,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("openapi.json", documentation.openapi, name="openapi"),
     path("login/<str:uid>/<str:token>/", loginlink.follow, name="loginlink"),
     path("admin/", admin.site.urls),
+    *([path("accounts/", include("dashboard.signinurls"))] if settings.SIGNIN_EXTRA else []),
     path("dashboard/", RedirectView.as_view(pattern_name="admin:index")),
 ]

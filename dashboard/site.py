@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
@@ -48,6 +49,13 @@ class BridgeAdminSite(AdminSite):
             for name in pages.PAGES
         ]
         return live + plans + reports + super().get_urls()
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if not settings.SIGNIN_EXTRA:
+            return super().login(request, extra_context)
+        from dashboard.signin import guarded  # an extra
+
+        return guarded(super().login)(request, extra_context)
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         apps = super().get_app_list(request, app_label)

@@ -62,3 +62,21 @@ def test_a_certificate_header_needs_proxies_to_believe(given: Any) -> None:
 def test_a_certificate_that_cannot_be_read_is_said_before_the_server_starts(given: Any) -> None:
     given(BRIDGE_TLS_CERTIFICATE="/nowhere/cert.pem", BRIDGE_TLS_KEY="/nowhere/key.pem")
     assert found(checks.identities_come_from_somewhere(None)) == ["bridge.E004"] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "extra"),
+    [
+        ("BRIDGE_TRACE_ENDPOINT", "http://collector:4318", "tracing"),
+        ("BRIDGE_OIDC_URL", "https://id.example.com", "sso"),
+        ("BRIDGE_MFA", "required", "sso"),
+    ],
+)
+def test_a_setting_whose_extra_is_not_installed_is_refused_with_a_cure(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, extra: str
+) -> None:
+    monkeypatch.setitem(env.VALUES, name, value)
+    assert checks.extras_are_installed(None) == []
+    monkeypatch.setattr(checks, "find_spec", lambda package: None)
+    (problem,) = checks.extras_are_installed(None)
+    assert (problem.id, problem.hint) == ("bridge.E005", f"pip install -r requirements/{extra}.txt")

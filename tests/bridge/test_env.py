@@ -108,3 +108,24 @@ def test_the_public_address_is_one_that_can_be_followed(
     values = env.read({"BRIDGE_HOST": host, "BRIDGE_PUBLIC_URL": public})
     monkeypatch.setattr(env, "VALUES", values)
     assert env.public_url() == url
+
+
+def test_groups_of_an_issuer_are_mapped_to_ours() -> None:
+    roles = {"BRIDGE_OIDC_ROLES": "llm-ops=Operator, llm keys=Key manager,"}
+    assert env.read(roles)["BRIDGE_OIDC_ROLES"] == {"llm-ops": "Operator", "llm keys": "Key manager"}
+    assert env.read({})["BRIDGE_OIDC_ROLES"] == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("BRIDGE_OIDC_ROLES", "llm-ops"),
+        ("BRIDGE_OIDC_ROLES", "=Operator"),
+        ("BRIDGE_MFA", "always"),
+        ("BRIDGE_TRACE_SHARE", "1.5"),
+        ("BRIDGE_TRACE_SHARE", "half"),
+    ],
+)
+def test_a_wrong_value_of_an_extras_setting_is_refused_by_name(name: str, text: str) -> None:
+    with pytest.raises(env.BadSetting, match=name):
+        env.read({name: text})

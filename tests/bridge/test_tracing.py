@@ -16,7 +16,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from bridge import checks, env
 from bridge.tracing import Tracing
 from tests.conftest import FakeNode, Serve
 
@@ -232,11 +231,3 @@ print(tracing.make())
 def test_the_bridge_runs_where_the_extra_is_not_installed() -> None:
     done = subprocess.run([sys.executable, "-c", ABSENT], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout.strip()) == (0, "None"), done.stderr
-
-
-def test_an_endpoint_without_the_extra_is_refused_with_a_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(env.VALUES, "BRIDGE_TRACE_ENDPOINT", "http://collector:4318")
-    assert checks.extras_are_installed(None) == []
-    monkeypatch.setattr(checks, "find_spec", lambda name: None)
-    (problem,) = checks.extras_are_installed(None)
-    assert (problem.id, "requirements/tracing.txt" in (problem.hint or "")) == ("bridge.E005", True)
