@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Avg, Max, Sum
+from django.db.models import Avg
 
-from bridge.models import ModelGaps, UsageRollup
-from dashboard.reports.report import Asked, Row, Table, text
+from bridge.models import ModelGaps
+from dashboard.reports.report import Row, Table, text
 from dashboard.reports.spans import Spans
+from dashboard.reports.starts import Starts
 from scheduler.models import LedgerEntry
 from scheduler.policy.economy import FEWEST, Gaps, Keep, Terms, advise, rounded_s
 
@@ -159,11 +160,12 @@ def why(seen: Seen, keep: Keep) -> str:
 
 
 def seen_of(
-    asked: Asked, rows: Iterable[Mapping[str, Any]], nodes: Mapping[str, Mapping[str, Any]]
+    spans: Spans,
+    rows: Iterable[Mapping[str, Any]],
+    nodes: Mapping[str, Mapping[str, Any]],
+    starts: Starts,
 ) -> list[Seen]:
     """`rows`: by node and model, what the samples add up to (vram.read); `nodes`: by node."""
-    spans = Spans.of(asked)
-    usage = _usage(spans)
     gaps = gaps_of(spans)
     loads = load_seconds(spans)
     found = []
@@ -171,7 +173,7 @@ def seen_of(
         node, model, n = nodes.get(row["node"]), row["model"], row["samples"]
         if node is None or not n:
             continue
-        requests, longest = usage.get(model, (0, 0))
+        met = starts.get(model, {}).values()
         found.append(
             Seen(
                 model=model,
@@ -184,8 +186,8 @@ def seen_of(
                 kv_type=row["kv_type"],
                 most_in_flight=row["most_in_flight"],
                 waiting=row["waiting"] > 0,
-                requests=requests,
-                longest_tokens=longest,
+                requests=sum(each.requests for each in met),
+                longest_tokens=max((each.longest_tokens for each in met), default=0),
                 node_bytes=node["total_bytes"] / node["samples"],
                 free_bytes=node["free_bytes"] / node["samples"],
                 pressure=node["pressed"] / node["samples"],
@@ -196,16 +198,9 @@ def seen_of(
     return found
 
 
-def _usage(spans: Spans) -> dict[str, tuple[int, int]]:
-    """By model, requests and the tokens of the longest."""
-    usage = UsageRollup.objects.filter(spans.rows, outcome="answered").order_by()
-    sums: Any = {"n": Sum("requests"), "longest": Max("longest_tokens")}
-    return {model: (n, longest) for model, n, longest in usage.values_list("model").annotate(**sums)}
-
-
-def gaps_of(spans: Spans, model: str = "") -> dict[str, Gaps]:
+def gaps_of(spans: Spans) -> dict[str, Gaps]:
+    """By model, the gaps that ended in the period."""
     rows = ModelGaps.objects.filter(start__gte=spans.start, start__lt=spans.end)
-    rows = rows.filter(model=model) if model else rows
     found: dict[str, Gaps] = defaultdict(Gaps.none)
     for name, bins in rows.values_list("model", "gaps"):
         found[name].merge(bins)
@@ -220,10 +215,15 @@ def load_seconds(spans: Spans) -> dict[str, float]:
     return dict(loads.order_by().values_list("model").annotate(mean=Avg("seconds")))
 
 
-def table(asked: Asked, rows: Iterable[Mapping[str, Any]], nodes: Mapping[str, Mapping[str, Any]]) -> Table:
+def table(
+    spans: Spans,
+    rows: Iterable[Mapping[str, Any]],
+    nodes: Mapping[str, Mapping[str, Any]],
+    starts: Starts,
+) -> Table:
     told: list[Row] = [
         (seen.model, seen.node, each.what, each.now, each.better, each.why)
-        for seen in sorted(seen_of(asked, rows, nodes), key=lambda seen: (seen.model, seen.node))
+        for seen in sorted(seen_of(spans, rows, nodes, starts), key=lambda seen: (seen.model, seen.node))
         for each in of(seen)
     ]
     return Table(

@@ -56,10 +56,12 @@ class Tokens:
     key: str
     team: str
     model: str
+    load: str  # what the requests met: warm, cold, prefetched; empty: no seat
     requests: int
     prompt_tokens: int
     cached_tokens: int
     output_tokens: int
+    queue_ms: int
 
     @property
     def tokens(self) -> int:
@@ -75,6 +77,7 @@ class Bill:
     shares: Sequence[Share]
     tokens: Sequence[Tokens]
     days: Mapping[tuple[str, str], Mapping[str, int]]  # by (day, node): millionths by part
+    bars: Mapping[str, Mapping[datetime, float]]  # by part: GPU-hours by moment, of days
 
     @property
     def us(self) -> int:
@@ -125,27 +128,32 @@ def read(asked: Asked) -> Bill:
         for key, team, model, part, pin, us, cost in costs.values_list(*by).annotate(**sums)
     ]
     days: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for start, node, part, cost in costs.values_list("start", "node", "part").annotate(cost=Sum("micros")):
+    bars: dict[str, dict[datetime, float]] = defaultdict(lambda: defaultdict(float))
+    for start, node, part, us, cost in costs.values_list("start", "node", "part").annotate(**sums):
         days[f"{start:%Y-%m-%d}", node][part] += cost
-    return Bill(asked=asked, spans=spans, shares=shares, tokens=_tokens(asked, spans), days=days)
+        bars[part][spans.bar(start)] += us / HOUR_US
+    tokens = _tokens(asked, spans)
+    return Bill(asked=asked, spans=spans, shares=shares, tokens=tokens, days=days, bars=bars)
 
 
 def _tokens(asked: Asked, spans: Spans) -> list[Tokens]:
-    names = ("requests", "prompt_tokens", "cached_tokens", "output_tokens")
+    names = ("requests", "prompt_tokens", "cached_tokens", "output_tokens", "queue_ms")
     usage = UsageRollup.objects.filter(spans.rows, **asked.narrowed()).order_by()
     sums: dict[str, Any] = {f"{name}_sum": Sum(name) for name in names}
-    rows = usage.values_list("key", "team", "model").annotate(**sums)
+    rows = usage.values_list("key", "team", "model", "load").annotate(**sums)
     return [
         Tokens(
             key=key,
             team=team,
             model=model,
+            load=load,
             requests=requests,
             prompt_tokens=prompt,
             cached_tokens=cached,
             output_tokens=output,
+            queue_ms=queue_ms,
         )
-        for key, team, model, requests, prompt, cached, output in rows
+        for key, team, model, load, requests, prompt, cached, output, queue_ms in rows
     ]
 
 
@@ -170,11 +178,18 @@ def share_of(part: int, whole: int) -> float:
 
 
 def _chart(bill: Bill) -> Chart:
-    rows = CostRollup.objects.filter(bill.spans.bars, **bill.asked.narrowed()).order_by()
-    series: dict[str, dict[datetime, float]] = {title: defaultdict(float) for title in PART_TITLES.values()}
-    for start, part, us in rows.values_list("start", "part").annotate(us=Sum("gpu_us")):
-        series[PART_TITLES[part]][bill.spans.bar(start)] += us / HOUR_US
+    bars = _hours(bill) if bill.spans.by_hour else bill.bars
+    series = {title: bars.get(part, {}) for part, title in PART_TITLES.items()}
     return stacked("GPU-hours by part", bill.spans.moments(), series, unit="GPU-hours", fills=FILLS)
+
+
+def _hours(bill: Bill) -> Mapping[str, Mapping[datetime, float]]:
+    """By part, GPU-hours of each hour."""
+    bars: dict[str, dict[datetime, float]] = defaultdict(dict)
+    rows = CostRollup.objects.filter(bill.spans.bars, **bill.asked.narrowed()).order_by()
+    for start, part, us in rows.values_list("start", "part").annotate(us=Sum("gpu_us")):
+        bars[part][start] = us / HOUR_US
+    return bars
 
 
 # -- tables

@@ -6,14 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from django.db.models import Sum
-
-from bridge.models import UsageRollup
 from dashboard.reports import money
 from dashboard.reports.report import Asked, Column, Row, Table, text
-from dashboard.reports.spans import Spans
 from scheduler.models import HostedPrice
 from scheduler.policy.cost import US
 
@@ -97,7 +93,7 @@ NONE: tuple[None, ...] = (None, None, None, None)
 def _line(name: str, bill: Bill) -> Row:
     us: Mapping[str, int] = _parts(bill)
     whole = sum(us.values())
-    cold, seated, queued_ms = _starts(bill.asked)
+    cold, seated, queued_ms = _starts(bill)
     cost = bill.total
     return (
         f"{name}, from {bill.asked.start:%Y-%m-%d}",
@@ -118,16 +114,11 @@ def _parts(bill: Bill) -> dict[str, int]:
     return us
 
 
-def _starts(asked: Asked) -> tuple[int, int, int]:
+def _starts(bill: Bill) -> tuple[int, int, int]:
     """Requests that met no resident, all that got a seat, and the milliseconds that those waited."""
-    usage = UsageRollup.objects.filter(Spans.of(asked).rows, **asked.narrowed()).exclude(load="")
-    sums: Any = usage.order_by().values_list("load").annotate(n=Sum("requests"), ms=Sum("queue_ms"))
-    found = {load: (n, ms) for load, n, ms in sums}
-    return (
-        found.get("cold", (0, 0))[0],
-        sum(n for n, _ in found.values()),
-        sum(ms for _, ms in found.values()),
-    )
+    seated = [each for each in bill.tokens if each.load]
+    cold = sum(each.requests for each in seated if each.load == "cold")
+    return cold, sum(each.requests for each in seated), sum(each.queue_ms for each in seated)
 
 
 def _dedicated(bill: Bill) -> tuple[Decimal, int]:

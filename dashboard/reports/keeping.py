@@ -17,10 +17,12 @@ def of_model(model: str) -> list[str]:
     """A sentence for each node that held it."""
     now = timezone.now()
     asked = Asked(start=now - SEEN, end=now, model=model)
-    sums = vram.read(asked, Spans.of(asked))
+    spans = Spans.of(asked)
+    sums = vram.read(asked, spans)
     nodes = {row["node"]: row for row in sums if not row["model"]}
     told = []
-    for seen in advice.seen_of(asked, [row for row in sums if row["model"]], nodes):
+    starts = vram.starts_of(asked, spans)
+    for seen in advice.seen_of(spans, [row for row in sums if row["model"]], nodes, starts):
         keep = advice.keep_time(seen)
         if keep is not None:
             told.append(f"On {seen.node}: {advice.kept(keep)}. {advice.why(seen, keep)}")

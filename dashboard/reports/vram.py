@@ -18,6 +18,7 @@ from dashboard.reports.chart import Chart, stacked
 from dashboard.reports.names import key_names
 from dashboard.reports.report import Asked, Column, Figure, Report, Row, Table, text
 from dashboard.reports.spans import Spans
+from dashboard.reports.starts import Met, Starts
 from scheduler.models import LedgerEntry
 
 GIB = 2**30
@@ -42,9 +43,12 @@ class Loads:
     wasted: int = 0  # prefetches that nobody came for
 
 
+NEVER = Met()
+
+
 def build(asked: Asked) -> Report:
     spans = Spans.of(asked)
-    sums, starts = read(asked, spans), _starts(asked, spans)
+    sums, starts = read(asked, spans), starts_of(asked, spans)
     entries = _entries(asked)
     return Report(
         title="VRAM",
@@ -54,7 +58,7 @@ def build(asked: Asked) -> Report:
             _nodes(sums, _ledger(entries, "node")),
             _models(sums, starts, _ledger(entries, "model"), _thrash(entries)),
             _reloads(asked, entries),
-            advice.table(asked, [row for row in sums if row["model"]], _of_nodes(sums)),
+            advice.table(spans, [row for row in sums if row["model"]], _of_nodes(sums), starts),
         ),
         notes=lambda: _notes(sums),
     )
@@ -79,13 +83,13 @@ def _of_nodes(sums: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]
     return {row["node"]: row for row in sums if not row["model"]}
 
 
-def _starts(asked: Asked, spans: Spans) -> dict[str, dict[str, tuple[int, int]]]:
-    """By model and what requests met (warm, cold, prefetched): how many, and milliseconds waited."""
+def starts_of(asked: Asked, spans: Spans) -> dict[str, dict[str, Met]]:
+    """By model and what requests met (warm, cold, prefetched)."""
     usage = UsageRollup.objects.filter(spans.rows, **asked.narrowed()).exclude(load="").order_by()
-    found: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
-    sums: Any = {"n": Sum("requests"), "ms": Sum("queue_ms")}
-    for model, load, n, ms in usage.values_list("model", "load").annotate(**sums):
-        found[model][load] = (n, ms)
+    found: dict[str, dict[str, Met]] = defaultdict(dict)
+    sums: Any = {"n": Sum("requests"), "ms": Sum("queue_ms"), "most": Max("longest_tokens")}
+    for model, load, n, ms, most in usage.values_list("model", "load").annotate(**sums):
+        found[model][load] = Met(requests=n, waited_ms=ms, longest_tokens=most)
     return found
 
 
@@ -121,21 +125,19 @@ def _thrash(entries: QuerySet[LedgerEntry]) -> Counter[str]:
         kind_before=Window(Lag("kind"), **places), at_before=Window(Lag("at"), **places)
     )
     # Another filter on `kind` would take the evictions away before the windows see them.
-    after = moves.filter(kind_before="evict").values_list("kind", "model", "at", "at_before")
-    return Counter(model for kind, model, at, before in after if kind in LOADS and at - before <= THRASH)
+    back = moves.filter(kind_before="evict", at__lte=F("at_before") + THRASH)
+    return Counter(model for kind, model in back.values_list("kind", "model") if kind in LOADS)
 
 
-def _headline(
-    sums: Sequence[Mapping[str, Any]], starts: Mapping[str, Mapping[str, tuple[int, int]]]
-) -> Iterator[Figure]:
+def _headline(sums: Sequence[Mapping[str, Any]], starts: Starts) -> Iterator[Figure]:
     nodes = [row for row in sums if not row["model"]]
     total = sum(row["total_bytes"] for row in nodes)
     stranded = sum(row["stranded_bytes"] for row in nodes)
     spilled = sum(row["spilled_bytes"] for row in nodes)
     samples = sum(row["samples"] for row in nodes)
-    cold = sum(by_load.get("cold", (0, 0))[0] for by_load in starts.values())
-    seated = sum(n for by_load in starts.values() for n, _ in by_load.values())
-    waited = sum(by_load.get("cold", (0, 0))[1] for by_load in starts.values()) / 1000
+    cold = sum(by_load.get("cold", NEVER).requests for by_load in starts.values())
+    seated = sum(met.requests for by_load in starts.values() for met in by_load.values())
+    waited = sum(by_load.get("cold", NEVER).waited_ms for by_load in starts.values()) / 1000
     yield Figure(label="VRAM used", value=_percent(sum(row["bytes"] for row in nodes), total))
     yield Figure(
         label="fragmentation", value=_percent(stranded, total), attention=stranded * 100 > total * 15 > 0
@@ -229,7 +231,7 @@ def _nodes(sums: Iterable[Mapping[str, Any]], ledger: Mapping[str, Loads]) -> Ta
 
 def _models(
     sums: Iterable[Mapping[str, Any]],
-    starts: Mapping[str, Mapping[str, tuple[int, int]]],
+    starts: Starts,
     ledger: Mapping[str, Loads],
     thrash: Mapping[str, int],
 ) -> Table:
@@ -240,16 +242,16 @@ def _models(
     rows: list[Row] = []
     for model in sorted({*held, *starts, *ledger} - {""}):
         met, loads, there = starts.get(model, {}), ledger.get(model, Loads()), held[model]
-        cold, waited_ms = met.get("cold", (0, 0))
+        cold = met.get("cold", NEVER)
         error = there["measured_bytes"] - there["predicted_bytes"]
         rows.append(
             (
                 model,
                 round(there["samples"] / 60, 1),
-                sum(n for n, _ in met.values()),
-                cold,
-                round(waited_ms / 1000, 1),
-                met.get("prefetched", (0, 0))[0],
+                sum(each.requests for each in met.values()),
+                cold.requests,
+                round(cold.waited_ms / 1000, 1),
+                met.get("prefetched", NEVER).requests,
                 loads.loads,
                 round(loads.seconds / loads.loads, 2) if loads.loads else None,
                 loads.failed,

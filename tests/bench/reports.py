@@ -232,7 +232,7 @@ def _people() -> None:
         at = now - timedelta(minutes=n * DAYS * 1440 / 20_000)
         moves.append(LedgerEntry(kind="load", cause="demand", at=at, seconds=4.0, outcome="ok", **place))
         moves.append(
-            LedgerEntry(kind="evict", cause="demand", at=at - timedelta(minutes=1), outcome="ok", **place)
+            LedgerEntry(kind="evict", cause="demand", at=at - timedelta(minutes=20), outcome="ok", **place)
         )
     LedgerEntry.objects.bulk_create(moves, batch_size=500)
 
