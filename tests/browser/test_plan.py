@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from scheduler.replay import synthetic
 from scheduler.replay.trace import write
+from tests.browser.visit import PHONE, WATCH, Visit, visit
 from tests.scheduler.planning.cast import cycle
 
 pytestmark = pytest.mark.browser
@@ -28,15 +29,14 @@ def ask(page: Page, trace: Path, *, policy: str, keep: str = "") -> None:
 
 
 def test_a_plan_ends_with_the_cheapest_fleet_and_its_picture(page: Page, tmp_path: Path) -> None:
+    page.add_init_script(WATCH)
     write(cycle(), tmp_path / "t.csv")
     ask(page, tmp_path / "t.csv", policy="bridge-plain", keep="L4:")
     expect(page.locator(".plan-best")).to_contain_text("2x L4 is the cheapest", timeout=PATIENCE_MS)
     expect(page.locator(".frontier circle.best")).to_have_count(1)
     row = page.locator(".plan-figures tbody tr", has_text="best")
     expect(row).to_contain_text("2x L4")
-    page.set_viewport_size({"width": 390, "height": 800})
-    wide = page.evaluate("document.documentElement.scrollWidth")
-    assert wide <= 390, "the page scrolls sideways on a phone"
+    assert visit(page) == Visit(violations=[], grave=[], phone_width=PHONE["width"])
     page.get_by_role("link", name="Another plan").click()
     expect(page.locator(".plan-scroll tbody tr").first).to_contain_text("2x L4, $1,037 a month")
 
