@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 
 MOST_CAME = 10_000  # arrivals kept until they are asked for
 AGAIN_S = 60.0  # chances move with time alone
-LEARNED = 50  # requests after which what was learned says more than recency about whom to evict
+LEARNED = 50  # requests after which what was learned says more than recency, or than a guess
+SOON_S = 60.0  # a hint is taken to come true within this, until gaps were learned
 
 Where = tuple[str, str]  # node, model
 
@@ -65,7 +66,7 @@ class Ahead:
             self._came.append(each)
             if self._since is not None:
                 self._since.append(each)
-            said = [Hint(model=name) for name in each.next_models]
+            said = hints(each, self.foresight.predictor)
             self.foresight.arrived(each.at, each.key, each.model, said, each.session, absent=absent)
         self._write_down()
         if self.foresight.due:
@@ -156,7 +157,7 @@ class Ahead:
         """Take over the past (4), and what came since the lead was gained."""
         past.register(known.predictor, self._workflows)
         for each in self._since or ():
-            said = [Hint(model=name) for name in each.next_models]
+            said = hints(each, known.predictor)
             known.predictor.observe(each.at, each.key, each.model, said, each.session)
         self._since = None
         self.foresight.predictor = known.predictor
@@ -220,3 +221,10 @@ class Ahead:
 
 def _same(resident: Resident, loaded_at: float) -> bool:
     return resident.cause == "prefetch" and resident.loaded_at == loaded_at
+
+
+def hints(arrival: Arrival, predictor: Predictor) -> list[Hint]:
+    """What the app says. When it comes, its gaps say; while hardly any are known, soon."""
+    learned = isinstance(predictor, Learner) and predictor.seen >= LEARNED
+    within_s = None if learned else SOON_S
+    return [Hint(model=name, within_s=within_s) for name in arrival.next_models]

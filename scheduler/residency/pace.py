@@ -16,7 +16,7 @@ class Pace:
     arrivals_s: float = 0.25  # between looks at who asks for what, for prediction
     likely_s: float = 10.0  # between lists of likely models for an agent that has memory for them
     idle_agent_s: float = 300.0  # and for one that has none
-    warm_s: float = 10.0  # between looks at what replayed prefixes saved
+    warm_s: float = 3.0  # between looks at what replayed prefixes saved
     warm_most_s: float = 120.0  # what replaying one may take
     past_s: float = 5.0  # between tries to read the past while the database is away
     standby_s: float = 0.25  # between tries of a scheduler that does not lead

@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from scheduler.board.interface import BoardDown, Seat
 from scheduler.board.redis import RedisBoard
+from scheduler.policy.config import Config
 from scheduler.residency.pace import Pace
 from scheduler.worker import Worker
 from tests.conftest import FakeNode
@@ -56,8 +57,8 @@ class Fleet:
         self._stack.push_async_callback(board.aclose)
         return board
 
-    async def worker(self, table: Table, pace: Pace = QUICK) -> Worker:
-        worker = Worker(await self.board(), source=table, recorder=Notes(), pace=pace, config=QUICKLY)
+    async def worker(self, table: Table, pace: Pace = QUICK, config: Config = QUICKLY) -> Worker:
+        worker = Worker(await self.board(), source=table, recorder=Notes(), pace=pace, config=config)
         await worker.start()
         self._stack.push_async_callback(worker.stop)
         return worker
@@ -174,3 +175,21 @@ async def test_a_standby_takes_nothing_from_a_leader_that_lives(fake_node: FakeN
     bridge = await fleet.board()
     assert isinstance(await served(bridge, "a:latest"), Seat)
     assert (first.lead.epoch, second.lead.epoch) == (epoch, None)
+
+
+async def test_what_an_app_says_at_one_bridge_reaches_the_leader(
+    redis: RedisServer, fake_node: FakeNode
+) -> None:
+    table = Table(survey({"n1": fake_node("a=2,b=2", vram_gib=24)}))
+    async with AsyncExitStack() as stack:
+        fleet = Fleet(redis, stack)
+        bridge = await fleet.board()
+        await fleet.worker(table, config=replace(QUICKLY, prefetch="value"))
+        seat = await served(bridge, "a:latest", session="s1", next_models=("b:latest",))
+        assert seat.load == "cold"
+        await eventually(lambda: prefetched(bridge, "b:latest"))
+        assert (await served(bridge, "b:latest", session="s1")).load == "prefetched"
+
+
+async def prefetched(board: RedisBoard, model: str) -> bool:
+    return any(each.model == model and each.cause == "prefetch" for each in await board.residents())
