@@ -15,6 +15,7 @@ from scheduler.models.traffic import Records
 from scheduler.policy.account import Ending, Kind
 from scheduler.policy.hints import Workflow
 from scheduler.policy.prediction import Arrival
+from scheduler.policy.prediction import Predictor as Learner
 from scheduler.policy.prefetch import Predictor
 from scheduler.policy.warming import Read
 
@@ -73,8 +74,6 @@ def reads(records: Records | None, node: str, model: str, since: float, most: in
 
 def register(predictor: Predictor, workflows: Iterable[Workflow]) -> None:
     """Workflows are for a predictor that knows hints; the original rule knows none."""
-    from scheduler.policy.prediction import Predictor as Learner
-
     if isinstance(predictor, Learner):
         predictor.register(workflows)
 
