@@ -147,6 +147,7 @@ class Line:
     keys: Mapping[str, int]  # waiting tickets by key, the first 64
     priority: int  # the highest waiting
     avoid: frozenset[str] = frozenset()  # nodes that failed one of its tickets, which may not go there
+    wait_s: float | None = None  # predicted for its last ticket; None rather than a guess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -165,7 +165,8 @@ class Lines:
         )
         if reason is None:
             return None
-        return refusals.Crowd(reason, waiting, self.waiting, self.retry_after(ticket.model, now))
+        wait_s = self.wait_s(ticket, waiting + 1, now)
+        return refusals.Crowd(reason, waiting, self.waiting, self.retry_after(ticket.model, now), wait_s)
 
     def too_late(self, entry: Entry, now: float) -> Refusal:
         """The refusal of a ticket whose deadline has come."""
@@ -181,10 +182,16 @@ class Lines:
         assert model.line is not None, "a ticket without a seat waits"
         assert entry.turn is not None, "a ticket without a seat waits"
         position = model.line.position(entry.turn)
-        resident = served(model.slots.values(), entry.ticket)
-        load_s = None if resident else self._load_s(name, now)
-        wait_s = backpressure.predicted_wait(position, model.rate(now), load_s, resident=resident)
+        wait_s = self.wait_s(entry.ticket, position, now)
         return Place(ticket=entry.ticket.id, position=position, wait_s=wait_s, allowance=entry.allowance)
+
+    def wait_s(self, ticket: Ticket, position: int, now: float) -> float | None:
+        """Predicted seconds until such a ticket at this position is seated; None rather than a guess."""
+        model = self.models.get(ticket.model)
+        resident = self.serves(ticket)
+        load_s = None if resident else self._load_s(ticket.model, now)
+        rate = model.rate(now) if model is not None else None
+        return backpressure.predicted_wait(position, rate, load_s, resident=resident)
 
     def _load_s(self, name: str, now: float) -> float | None:
         """Seconds that an expected load still takes; None when unknown or overdue."""
@@ -224,17 +231,18 @@ class Lines:
             wait_s=place.wait_s if place else None,
         )
 
-    def demand(self) -> list[Line]:
+    def demand(self, now: float) -> list[Line]:
         """All lines, oldest first."""
-        lines = [
-            _line(name, self.waiting_in(name))
-            for name, model in self.models.items()
-            if model.line is not None
-        ]
+        lines = []
+        for name, model in self.models.items():
+            if model.line is not None:
+                entries = self.waiting_in(name)
+                wait_s = self.wait_s(entries[-1].ticket, len(entries), now)
+                lines.append(_line(name, entries, wait_s))
         return sorted(lines, key=lambda line: (line.since, line.model))
 
 
-def _line(name: str, entries: list[Entry]) -> Line:
+def _line(name: str, entries: list[Entry], wait_s: float | None) -> Line:
     keys: dict[str, int] = {}
     avoid: list[str] = []
     for entry in entries:
@@ -250,4 +258,5 @@ def _line(name: str, entries: list[Entry]) -> Line:
         keys=keys,
         priority=max(entry.ticket.priority for entry in entries),
         avoid=frozenset(sorted(set(avoid))[:LINE_NAMES]),
+        wait_s=wait_s,
     )

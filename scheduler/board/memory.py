@@ -181,8 +181,9 @@ class MemoryBoard:
 
     async def demand(self) -> list[Line]:
         """See Board."""
-        self._sweep(self._clock())
-        return self._lines.demand()
+        now = self._clock()
+        self._sweep(now)
+        return self._lines.demand(now)
 
     async def loads(self) -> list[Load]:
         """See Board."""

@@ -56,6 +56,7 @@ class Crowd:
     waiting: int
     total: int
     retry_s: int
+    wait_s: float | None  # that one more would wait, as predicted
 
 
 def crowded(ticket: Ticket, crowd: Crowd, bounds: Bounds, allowance: Allowance) -> Refusal:
@@ -67,6 +68,8 @@ def crowded(ticket: Ticket, crowd: Crowd, bounds: Bounds, allowance: Allowance) 
     detail = f"Too many requests wait: {numbers}."
     if crowd.reason == "queue_shed":
         detail = f"Requests of priority {ticket.priority} are turned away while {numbers}."
+    if crowd.wait_s is not None:
+        detail += f" One more would wait about {max(crowd.wait_s, 1.0):.0f} s for a seat."
     return Refusal(
         ticket=ticket.id,
         reason=crowd.reason,

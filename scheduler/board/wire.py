@@ -207,7 +207,9 @@ def _refusal(ticket: Ticket, said: Values, bounds: Bounds, allowance: Allowance)
         return refusals.no_scheduler(ticket.id, ticket.model, bounds.lease_s, allowance)
     if reason == "no_node":
         return refusals.no_node(ticket.id, ticket.model, allowance)
-    crowd = refusals.Crowd(reason, said["waiting"], said["total"], _retry_after(said["facts"]))
+    facts = said["facts"]
+    wait_s = _wait_s(said["waiting"] + 1, facts)
+    crowd = refusals.Crowd(reason, said["waiting"], said["total"], _retry_after(facts), wait_s)
     return refusals.crowded(ticket, crowd, bounds, allowance)
 
 
@@ -240,4 +242,5 @@ def line_of(values: Values) -> Line:
         keys=values["keys"],
         priority=values["priority"],
         avoid=frozenset(sorted(values["avoid"])[:64]),
+        wait_s=_wait_s(values["waiting"], values["facts"]),
     )

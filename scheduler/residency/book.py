@@ -41,6 +41,7 @@ class Book:
         self.leaving: set[tuple[str, str]] = (
             set()
         )  # being unloaded by us: their action says when they are gone
+        self.late: dict[tuple[str, str], str] = {}  # unloads of ours that timed out and may yet happen: cause
         self._inherited: dict[tuple[str, str], Published] = {}
         self._moved: deque[tuple[float, str, int]] = deque(maxlen=MOVES)  # at, node, bytes that came free
         self._gone: dict[tuple[str, str], float] = {}  # when we saw an unload confirmed
@@ -54,6 +55,7 @@ class Book:
     def loaded(self, resident: Resident) -> None:
         """A load of ours was confirmed."""
         self._gone.pop((resident.node, resident.model), None)
+        self.late.pop((resident.node, resident.model), None)
         self._moved.append((resident.loaded_at, resident.node, -resident.bytes))
         self.residents[resident.node, resident.model] = resident
 
@@ -62,6 +64,7 @@ class Book:
         self._gone = {key: at for key, at in self._gone.items() if now - at < 60.0}
         self._gone[node, model] = now
         gone = self.residents.pop((node, model), None)
+        self.late.pop((node, model), None)
         if gone is not None:
             self._moved.append((now, node, gone.bytes))
         return gone
@@ -75,6 +78,7 @@ class Book:
         gone = self.on(node)
         for resident in gone:
             del self.residents[node, resident.model]
+            self.late.pop((node, resident.model), None)
         return gone
 
     def reconcile(

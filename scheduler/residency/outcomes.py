@@ -138,6 +138,11 @@ def evicted(resident: Resident, cause: str, reason: str, seconds: float) -> Reco
     )
 
 
+def evicted_late(resident: Resident, cause: str) -> Record:
+    """The node carried out our unload after we had given it up."""
+    return evicted(resident, cause, "Its unload took longer than its deadline.", 0.0)
+
+
 def not_evicted(resident: Resident, error: Exception) -> Record:
     return Entry(kind="evict", node=resident.node, model=resident.model, outcome="failed", reason=str(error))
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from scheduler.board.interface import BoardDown
+from scheduler.nodes.errors import NodeTimeout
 from scheduler.policy.state import Resident
 from scheduler.residency import outcomes
 from scheduler.residency.lead import Deposed
@@ -38,6 +39,8 @@ async def clear(means: Means, node: str, model: str, cause: str, reason: str) ->
         fleet.book.leaving.add((node, model))
         await means.client(node).unload(model, deadline_s=fleet.pace.unload_s)
     except BaseException as error:
+        if isinstance(error, NodeTimeout):
+            fleet.book.late[node, model] = cause
         await _keep(means, resident, error)
         raise
     finally:

@@ -133,6 +133,11 @@ class Watch:
             log.info("%s was found on %s.", resident.model, resident.node)
             self._write(outcomes.found(resident))
         for resident in changes.vanished:
+            cause = self._fleet.book.late.pop((resident.node, resident.model), "")
+            if cause:
+                log.info("%s is gone from %s, later than expected.", resident.model, resident.node)
+                self._write(outcomes.evicted_late(resident, cause))
+                continue
             log.warning("%s is gone from %s, and nobody here unloaded it.", resident.model, resident.node)
             self._write(outcomes.vanished(resident))
         for resident in changes.altered:

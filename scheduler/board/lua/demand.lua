@@ -4,8 +4,9 @@ operation('demand', function(args)
   local lines = {}
   for _, name in ipairs(redis.call('HKEYS', P .. 'lines')) do
     local line = { model = name, waiting = 0, since = now, num_ctx = 0, priority = -1, keys = {}, avoid = {} }
-    local names, count = {}, 0
+    local names, count, last = {}, 0, nil
     each_waiting(name, function(t)
+      last = t
       line.waiting = line.waiting + 1
       line.since = math.min(line.since, t.admitted)
       line.num_ctx = math.max(line.num_ctx, t.num_ctx)
@@ -19,6 +20,8 @@ operation('demand', function(args)
       end
     end)
     line.keys = names
+    line.facts = facts(name)
+    line.facts.served = last and served(last) or false
     table.insert(lines, line)
   end
   commit()

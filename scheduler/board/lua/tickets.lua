@@ -45,6 +45,7 @@ end
 
 local function refusal_answer(t, refusal)
   refusal.facts = facts(t.model)
+  refusal.facts.served = served(t)
   return { ticket = t.id, refusal = refusal, allowance = t.allowance }
 end
 

@@ -25,6 +25,22 @@ async def test_a_line_says_who_waits_for_what_since_when(board: Board, clock: Cl
     assert line.avoid == {"n7"}
 
 
+async def test_a_line_says_what_its_last_ticket_will_wait_where_that_is_known(
+    board: Board, clock: Clock
+) -> None:
+    await publish(board, loadable={"m": 8.0, "z": None})
+    await waiting(board, ticket(model="z"))
+    await waiting(board, ticket())
+    clock.advance(3.0)
+    assert await predicted(board) == {"m": pytest.approx(5.0), "z": None}
+    await waiting(board, ticket())
+    assert (await predicted(board))["m"] is None, "how fast the line moves was not measured yet"
+
+
+async def predicted(board: Board) -> dict[str, float | None]:
+    return {line.model: line.wait_s for line in await board.demand()}
+
+
 async def test_lines_are_listed_oldest_first(board: Board, clock: Clock) -> None:
     await publish(board, loadable={"z": None, "a": None})
     await waiting(board, ticket(model="z"))

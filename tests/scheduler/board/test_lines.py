@@ -257,11 +257,28 @@ async def test_predicted_wait_and_retry_come_from_the_measured_drain_rate(board:
     assert (await waiting(board, ticket())).wait_s is None
     for each in asked:
         clock.advance(2.0)  # one seat in two seconds
+        await board.renew("bridge-1")
         await board.settle(running.id, 1)
         running = each
     place = await waiting(board, ticket())
     assert place.position == 2
     assert place.wait_s == pytest.approx(4.0, rel=0.05)
+    (line,) = await board.demand()
+    assert (line.waiting, line.wait_s) == (2, pytest.approx(4.0, rel=0.05))
+
+
+async def test_a_line_that_is_full_says_how_long_one_more_would_wait(board: Board, clock: Clock) -> None:
+    asked = [ticket() for _ in range(8)]
+    running = await line_of(board, *asked)
+    for each in asked:
+        clock.advance(2.0)  # one seat in two seconds
+        await board.settle(running.id, 1)
+        running = each
+    for _ in range(116):
+        await waiting(board, ticket())
+    refusal = await refused(board, ticket())
+    assert refusal.reason == "queue_shed"
+    assert "One more would wait about 230 s for a seat." in refusal.detail
 
 
 async def test_a_cold_wait_is_predicted_from_the_seconds_of_the_load(board: Board, clock: Clock) -> None:

@@ -152,6 +152,20 @@ class TestALoadThatRunsOutOfMemory:
         assert outcomes[:2] == ["out_of_memory", "out_of_memory"]
 
 
+async def test_an_unload_that_is_late_is_still_ours(fake_node: FakeNode) -> None:
+    node, board, notes = fake_node("a=4,b=4", vram_gib=8), MemoryBoard(), Notes()
+    async with working(board, Table(survey({"n1": node})), pace=quick(unload_s=0.3), notes=notes):
+        await served(board, "a:latest")
+        node.arm("stuck_stopping", model="a", count=1)
+        waiting = asyncio.create_task(served(board, "b:latest"))
+        await eventually(lambda: notes.ledger("evict", outcome="failed"))
+        node.disarm()
+        assert (await waiting).node == "n1"
+        (entry,) = notes.ledger("evict", model="a:latest", outcome="ok")
+        assert entry.cause == "demand"
+        assert not notes.ledger("evict", cause="foreign")
+
+
 class TestOthersWhoUseTheNode:
     async def test_a_pinned_model_that_a_client_unloads_comes_back(self, fake_node: FakeNode) -> None:
         node, board, notes = fake_node("a=2"), MemoryBoard(), Notes()
