@@ -12,18 +12,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, Max, OuterRef, Q, Sum
+from django.db.models import Exists, F, Max, OuterRef, Q
 
-from bridge.accounting import retention, vram
+from bridge.accounting import days, retention, vram
 from bridge.accounting.gaps import IdleGaps
 from bridge.accounting.locks import turn
 from bridge.accounting.sums import AN_HOUR
 from bridge.models import ApiKey, CostHour, CostRollup, Outcome, UsageRecord, UsageRollup
-from bridge.models.rollups import DAY, HOUR
+from bridge.models.rollups import HOUR
 from scheduler.models import LedgerEntry, Node, NodePrice, NodeSample, Revision
 from scheduler.models.price import price_at
 from scheduler.policy.cost import (
@@ -290,25 +289,11 @@ def _write(hour: datetime, meters: Mapping[str, Meter]) -> None:
     ]
     CostRollup.objects.bulk_create(rows, batch_size=500)
     day = hour.replace(hour=0)
-    CostRollup.objects.filter(span=DAY, start=day).delete()
-    hours = CostRollup.objects.filter(span=HOUR, start__gte=day, start__lt=day + timedelta(days=1))
-    by = ("node", "part", "model", "key", "team", "pin")
-    sums: Any = (
-        hours.order_by().values(*by).annotate(us=Sum("gpu_us"), cost=Sum("micros"), energy=Sum("joules"))
-    )
-    CostRollup.objects.bulk_create(
-        [
-            CostRollup(
-                span=DAY,
-                start=day,
-                gpu_us=row["us"],
-                micros=row["cost"],
-                joules=row["energy"],
-                **{name: row[name] for name in by},
-            )
-            for row in sums
-        ],
-        batch_size=500,
+    days.fold(
+        CostRollup,
+        day,
+        by=("node", "part", "model", "key", "team", "pin"),
+        added=("gpu_us", "micros", "joules"),
     )
 
 

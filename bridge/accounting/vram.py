@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Max, Sum
-
+from bridge.accounting import days
 from bridge.models import VramRollup
-from bridge.models.rollups import DAY, HOUR
+from bridge.models.rollups import HOUR
 from scheduler.models import NodeSample
 
 ADDED = (
@@ -70,14 +69,4 @@ def write(hour: datetime, samples: Iterable[NodeSample]) -> None:
     """Replace the rows of the hour and of its day."""
     VramRollup.objects.filter(span=HOUR, start=hour).delete()
     VramRollup.objects.bulk_create(added(hour, samples), batch_size=200)
-    day = hour.replace(hour=0)
-    hours = VramRollup.objects.filter(span=HOUR, start__gte=day, start__lt=day + timedelta(days=1))
-    sums: dict[str, Any] = {f"{name}_": Sum(name) for name in ADDED} | {
-        f"{name}_": Max(name) for name in LARGEST
-    }
-    days = [
-        VramRollup(span=DAY, start=day, **{name.removesuffix("_"): value for name, value in row.items()})
-        for row in hours.order_by().values("node", "model").annotate(**sums)
-    ]
-    VramRollup.objects.filter(span=DAY, start=day).delete()
-    VramRollup.objects.bulk_create(days, batch_size=200)
+    days.fold(VramRollup, hour.replace(hour=0), by=("node", "model"), added=ADDED, largest=LARGEST)
