@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help run test check audit format lock docs bench bench-parts bench-scheduling bench-reports clean
+.PHONY: help run test check audit format lock docs bench bench-parts bench-scheduling bench-reports screenshots clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 24
@@ -57,6 +57,9 @@ bench-scheduling: $(VENV)/.base ## replay traces under each policy and compare w
 
 bench-reports: $(VENV)/.dev ## time the reports over ten million usage records (PostgreSQL) and one million (SQLite)
 	@$(BIN)/python -m tests.bench.reports $(ARGS)
+
+screenshots: $(VENV)/.dev ## take the pictures in docs/screenshots (needs Chromium)
+	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 docs: $(VENV)/.base ## write the tables in docs/ from the code
 	@$(BIN)/python -m bridge.env > docs/settings.md

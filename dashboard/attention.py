@@ -17,6 +17,7 @@ from dashboard import figures
 from dashboard.cells import gib
 from dashboard.live import Demand
 from dashboard.soon import SOON
+from dashboard.tryit import TRY_ACCOUNTS
 from scheduler.models import LedgerEntry, Node
 
 MOST = 5  # lines of one kind
@@ -122,7 +123,8 @@ def _keys(now: datetime, *, issues: bool) -> Iterator[Line]:
     if issues and not ApiKey.objects.exists():
         yield Line(text="No key is issued yet: apps need one.", url=reverse("admin:bridge_apikey_add"))
     lost = ApiKey.objects.unverifiable().order_by("name")[:MOST]
-    ending = ApiKey.objects.expiring(now, SOON).order_by("expires_at")[:MOST]
+    asked = ApiKey.objects.expiring(now, SOON).exclude(account__startswith=TRY_ACCOUNTS)
+    ending = asked.order_by("expires_at")[:MOST]
     told = [(key, "was made with a pepper that is not set here: nobody can use it", "bad") for key in lost]
     told += [(key, f"expires on {key.expires_at:%Y-%m-%d}", "warn") for key in ending]
     for key, what, tone in told:

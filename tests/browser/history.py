@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from bridge.models import ApiKey, UsageRecord
-from scheduler.models import Alias, CatalogModel, LedgerEntry, Node, PinningPolicy
+from scheduler.models import Alias, CatalogModel, LedgerEntry, Node, NodePrice, NodeSample, PinningPolicy
 
 DICE = random.Random(7)
 NOW = timezone.now()
@@ -22,10 +22,10 @@ def stays(node: str, models: list[str]) -> list[LedgerEntry]:
     entries = []
     for number, model in enumerate(models):
         at = NOW - timedelta(hours=23 - number)
-        while at < NOW - timedelta(minutes=40):
+        while (end := at + timedelta(minutes=DICE.randint(50, 260))) < NOW - timedelta(minutes=5):
             cause = DICE.choice(["demand", "demand", "prefetch", "pin"])
             entries.append(load(node, model, at, cause))
-            at += timedelta(minutes=DICE.randint(50, 260))
+            at = end
             left = {"kind": "evict", "cause": "room", "reason": f"Room for {DICE.choice(models)}."}
             entries.append(entry(node, model, at, seconds=0.4, outcome="ok", **left))
             at += timedelta(minutes=DICE.randint(10, 90))
@@ -89,12 +89,36 @@ def usage(number: int, keys: list[ApiKey]) -> UsageRecord:
     )
 
 
+def sample(node: str, number: int) -> NodeSample:
+    """What lay on the node, every five minutes of the day."""
+    total = (24 if node == "gpu1" else 16) * GIB
+    used = int(total * DICE.uniform(0.45, 0.92))
+    stranded = (total - used) if DICE.random() < 0.1 else 0
+    return NodeSample(
+        node=node,
+        at=NOW - timedelta(minutes=5 * number),
+        up=True,
+        total_bytes=total,
+        used_bytes=used,
+        reserved_bytes=0,
+        free_bytes=total - used,
+        spilled_bytes=0,
+        stranded_bytes=stranded,
+        wanted="gemma3:12b" if stranded else "",
+        in_flight=DICE.randint(0, 6),
+        waiting=DICE.randint(0, 3),
+        watts=DICE.uniform(80, 320),
+    )
+
+
 entries = [each for node, models in NODES.items() for each in stays(node, models)]
 LedgerEntry.objects.bulk_create(sorted(entries, key=lambda each: each.at))
 UsageRecord.objects.bulk_create([usage(number, list(ApiKey.objects.all())) for number in range(4000)])
 ApiKey.objects.filter(name="notebook").update(expires_at=NOW + timedelta(days=5))
-Node.objects.filter(name="gpu1").update(price_per_hour="0.80", watts=350)
-Node.objects.filter(name="gpu2").update(price_per_hour="0.45", watts=220)
+for node, price, watts in (("gpu1", "0.80", 350), ("gpu2", "0.45", 220)):
+    Node.objects.filter(name=node).update(price_per_hour=price, watts=watts)
+    NodePrice.objects.create(node=node, since=NOW - timedelta(days=30), per_hour=price)
+NodeSample.objects.bulk_create(sample(node, number) for node in NODES for number in range(288))
 Alias.objects.create(name="default", model="llama3.2:latest", note="What new apps should use.")
 CatalogModel.objects.filter(name="qwen3:8b").update(note="The reviewer depends on it.")
 PinningPolicy.objects.create(

@@ -1,52 +1,109 @@
-"""`make screenshots`: every page of the admin as a picture, light and dark, into docs/screenshots."""
+"""`make screenshots`: the pages of a bridge in use as pictures, light and dark, into docs/screenshots."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.conftest import CHROMIUM
 from tests.browser.demo import Demo, demo
 
 OUT = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
-PAGES = {
-    "start": "/admin/",
-    "live": "/admin/live/",
-    "timeline": "/admin/timeline/",
-    "keys": "/admin/bridge/apikey/",
-    "key": "/admin/bridge/apikey/1/change/",
-    "key-new": "/admin/bridge/apikey/add/",
-    "usage": "/admin/bridge/usagerecord/",
-    "audit": "/admin/bridge/auditevent/",
-    "nodes": "/admin/scheduler/node/",
-    "node": "/admin/scheduler/node/1/change/",
-    "models": "/admin/scheduler/catalogmodel/",
-    "model": "/admin/scheduler/catalogmodel/1/change/",
-    "aliases": "/admin/scheduler/alias/",
-    "pins": "/admin/scheduler/pinningpolicy/",
-    "pin": "/admin/scheduler/pinningpolicy/1/change/",
-    "ledger": "/admin/scheduler/ledgerentry/",
-    "requests": "/admin/scheduler/operatorrequest/",
-    "measurements": "/admin/scheduler/measurement/",
-    "people": "/admin/auth/user/",
-    "docs": "/docs",
-}
+WARM_S = 30  # seconds of traffic before the first picture
+WIDTH = 1200
+COLOURS = 128  # of a picture; what a page of text and areas needs, at a third of the bytes
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """A page, how much of it is shown, and what is done on it before."""
+
+    path: str
+    height: int = 760
+    act: Callable[[Page], None] | None = None
+
+
+def _wait_for_figures(page: Page) -> None:
+    page.wait_for_selector("#live-nodes .node")
+    page.wait_for_selector("#live-requests tr, #live-no-requests:not([hidden])")
+    page.wait_for_timeout(1500)
+
+
+def _try_it(page: Page) -> None:
+    page.select_option("#try-model", "llama3.2:latest")
+    page.click("#try-send")
+    page.wait_for_selector("#try-figures:not([hidden])", timeout=60_000)
+    page.get_by_text("Done.").wait_for(timeout=60_000)
+
+
+def _preview(page: Page) -> None:
+    """Pin on gpu1 what is not resident there now, so that something has to go for it."""
+    (gpu1,) = [
+        node for node in page.request.get("/admin/live.json").json()["nodes"] if node["name"] == "gpu1"
+    ]
+    there = {each["model"] for each in gpu1["residents"]}
+    page.fill("#id_name", "reviews at night")
+    page.fill("#id_model", next(name for name in ("gemma3:12b", "qwen3:8b") if name not in there))
+    page.fill("#id_nodes", "gpu1")
+    page.click("input[name=_preview]")
+
+
+def _unfold(page: Page) -> None:
+    page.click("details.use summary")
+    page.locator("details.use").scroll_into_view_if_needed()
+
+
+def _newest_cold(page: Page) -> None:
+    page.click("#result_list tr:has(td:text-is('cold')) th a")
+
+
+USAGE = "/admin/bridge/usagerecord/"
+SHOTS = {
+    "start": Shot(path="/admin/"),
+    "live": Shot(path="/admin/live/", height=1500, act=_wait_for_figures),
+    "timeline": Shot(path="/admin/timeline/"),
+    "request": Shot(path=f"{USAGE}?model=qwen3:8b", act=_newest_cold),
+    "try": Shot(path="/admin/try/", act=_try_it),
+    "plan": Shot(path="/admin/plan/"),
+    "report-auth": Shot(path="/admin/reports/auth/"),
+    "report-vram": Shot(path="/admin/reports/vram/"),
+    "report-cost": Shot(path="/admin/reports/cost/"),
+    "keys": Shot(path="/admin/bridge/apikey/", height=560),
+    "key": Shot(path="/admin/bridge/apikey/1/change/"),
+    "key-snippets": Shot(path="/admin/bridge/apikey/1/change/", act=_unfold),
+    "key-new": Shot(path="/admin/bridge/apikey/add/"),
+    "usage": Shot(path=USAGE),
+    "audit": Shot(path="/admin/bridge/auditevent/"),
+    "nodes": Shot(path="/admin/scheduler/node/", height=560),
+    "node": Shot(path="/admin/scheduler/node/1/change/"),
+    "models": Shot(path="/admin/scheduler/catalogmodel/", height=560),
+    "model": Shot(path="/admin/scheduler/catalogmodel/1/change/"),
+    "pins": Shot(path="/admin/scheduler/pinningpolicy/", height=560),
+    "pin-preview": Shot(path="/admin/scheduler/pinningpolicy/add/", act=_preview),
+    "ledger": Shot(path="/admin/scheduler/ledgerentry/"),
+    "measurements": Shot(path="/admin/scheduler/measurement/", height=560),
+    "people": Shot(path="/admin/auth/user/", height=560),
+    "docs": Shot(path="/docs"),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--only", nargs="*", choices=sorted(PAGES), default=sorted(PAGES))
+    parser.add_argument("--only", nargs="*", choices=sorted(SHOTS), default=list(SHOTS))
     wanted = parser.parse_args()
     wanted.out.mkdir(parents=True, exist_ok=True)
     with (
@@ -55,14 +112,23 @@ def main() -> None:
         chromium() as browser,
     ):
         shown.work()
-        time.sleep(25)
+        time.sleep(WARM_S)
         for scheme in SCHEMES:
-            for name, path in ((name, PAGES[name]) for name in wanted.only):
-                with signed_in(browser, shown, scheme, 1280) as page:
-                    page.goto(path)
-                    time.sleep(1.5 if name == "live" else 0)
-                    page.screenshot(path=wanted.out / f"{name}-{scheme}.png", full_page=True)
+            with signed_in(browser, shown, scheme) as page:
+                for name in wanted.only:
+                    take(page, SHOTS[name], wanted.out / f"{name}-{scheme}.png")
         shown.rest()
+
+
+def take(page: Page, shot: Shot, file: Path) -> None:
+    page.set_viewport_size({"width": WIDTH, "height": shot.height})
+    reply = page.goto(shot.path)
+    assert reply is not None
+    assert reply.status == 200, f"{shot.path} answers {reply.status}"
+    if shot.act is not None:
+        shot.act(page)
+    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
 @contextmanager
@@ -74,10 +140,8 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def signed_in(browser: Browser, shown: Demo, scheme: Scheme, width: int) -> Iterator[Page]:
-    context = browser.new_context(
-        base_url=shown.bridge.url, viewport={"width": width, "height": 800}, color_scheme=scheme
-    )
+def signed_in(browser: Browser, shown: Demo, scheme: Scheme) -> Iterator[Page]:
+    context = browser.new_context(base_url=shown.bridge.url, color_scheme=scheme)
     page = context.new_page()
     page.goto("/admin/")
     page.fill("#id_username", "olga")

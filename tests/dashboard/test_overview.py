@@ -174,6 +174,11 @@ def test_a_new_bridge_says_what_it_lacks_to_who_can_add_it(ada: Client) -> None:
     }
 
 
+def test_keys_that_are_made_for_ten_minutes_need_no_attention(kim: Client) -> None:
+    assert kim.post("/admin/try/key/").status_code == 200
+    assert [text for _, text in told(kim) if "expires" in text] == []
+
+
 def test_who_sees_nothing_is_not_told_that_nothing_needs_attention(db: None) -> None:
     client = Client()
     client.force_login(User.objects.create_user("nobody", is_staff=True))
