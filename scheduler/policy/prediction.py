@@ -34,7 +34,7 @@ from scheduler.policy.transitions import NOTHING, Transitions
 SESSION_S = 2400.0  # silence after which a key's next request starts a session
 MOST_KEYS = 10_000  # sessions among them
 MOST_MODELS = 1000
-MOST_ACTIVE = 256  # active keys that are looked at, the latest first
+MOST_ACTIVE = 192  # active keys that are looked at, the latest first
 STEPS = 3
 
 
