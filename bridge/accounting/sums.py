@@ -65,16 +65,18 @@ REFUSED = Rolled(
 
 def roll(most: int = 50) -> int:
     """Add what is new, in at most so many batches; how many ids that were."""
-    with turn(USAGE) as mark:
-        if mark is None:
-            return 0
-        upper = last_id(UsageRecord._meta.db_table)
-        began = mark.position
-        batch = BATCH if connection.vendor == "sqlite" else BATCH_APART
-        for _ in range(most):
-            if mark.position >= upper or not _batch(mark, min(mark.position + batch, upper)):
+    upper = last_id(UsageRecord._meta.db_table)  # in a transaction of its own: who inserts waits for it
+    batch = BATCH if connection.vendor == "sqlite" else BATCH_APART
+    added = 0
+    for _ in range(most):
+        with turn(USAGE) as mark:
+            if mark is None or mark.position >= upper:
                 break
-        return mark.position - began
+            began, to = mark.position, min(mark.position + batch, upper)
+            if not _batch(mark, to):
+                break
+            added += to - began
+    return added
 
 
 def _batch(mark: Mark, to: int) -> bool:
