@@ -53,6 +53,7 @@ class Ahead:
         self._since: deque[Arrival] | None = None  # since the lead was gained, until the past is known
         self._loading: dict[Where, Load] = {}  # under way
         self._came_early: dict[Where, Ending] = {}  # of those, where somebody came already
+        self._there: set[Where] = set()  # residents at the last look
         self._unused: dict[Where, float] = {}  # prefetched, and nobody came yet; when it was loaded
         self._ask_at = 0.0
 
@@ -192,11 +193,13 @@ class Ahead:
         return lambda name: name in fleet.rows.models and name not in there
 
     def _sweep(self) -> None:
-        """Prefetched residents that are gone."""
-        for where, loaded_at in list(self._unused.items()):
-            resident = self._fleet.book.get(*where)
-            if resident is None or not _same(resident, loaded_at):
-                self.foresight.evicted(*where, self._fleet.clock())
+        """Residents that are gone, and prefetched ones that somebody loaded anew."""
+        residents = self._fleet.book.residents
+        gone = self._there - residents.keys()
+        gone |= {w for w, at in self._unused.items() if w not in residents or not _same(residents[w], at)}
+        for where in gone - self._loading.keys():  # what is loading again has not gone for nothing
+            self.foresight.evicted(*where, self._fleet.clock())
+        self._there = set(residents)
         self._write_down()
 
     def _taken(self) -> list[Ending]:
