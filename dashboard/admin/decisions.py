@@ -18,7 +18,7 @@ STATES = {"asked": "warn", "done": "good", "refused": "bad"}
 
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(ReadOnlyAdmin):
-    list_display = ("second", "kind", "model", "node", "why", "took", "shown_outcome", "saved", "reason")
+    list_display = ("second", "kind", "what", "why", "took", "came", "reason")
     list_filter = ("kind", "outcome", "cause")
     search_fields = ("=model", "=node", "=key")
     search_help_text = "A model, a node, or the id of a key, in full."
@@ -68,6 +68,15 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     @admin.display(description="saved", ordering="saved_s")
     def saved(self, entry: LedgerEntry) -> str:
         return seconds(entry.saved_s)
+
+    @admin.display(description="model, node", ordering="model")
+    def what(self, entry: LedgerEntry) -> SafeString:
+        return format_html("{}<br>{}", entry.model or NONE, entry.node)
+
+    @admin.display(description="outcome, saved", ordering="outcome")
+    def came(self, entry: LedgerEntry) -> SafeString:
+        saved = "" if entry.saved_s is None else seconds(entry.saved_s)
+        return format_html("{}<br>{}", self.shown_outcome(entry), saved)
 
     @admin.display(description="outcome", ordering="outcome")
     def shown_outcome(self, entry: LedgerEntry) -> SafeString:
