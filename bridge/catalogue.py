@@ -13,7 +13,7 @@ from typing import Any, Literal
 from django.conf import settings
 
 from bridge.snapshots import Keeper
-from scheduler.models import CATALOGUE, Alias, CatalogModel, ModelOnNode, Node, Revision
+from scheduler.models import CATALOGUE, OPEN, Access, Alias, CatalogModel, ModelOnNode, Node, Revision
 from scheduler.models.alias import follow
 from scheduler.models.digests import Copy, canonical
 from scheduler.policy.names import DEFAULT_TAG, BadName, is_cloud, normalise
@@ -26,6 +26,7 @@ class Address:
     name: str
     url: str
     draining: bool
+    access: Access = OPEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +133,7 @@ def read() -> Catalogue:
     }
     return assemble(
         entries.values(),
-        nodes=[Address(name=n.name, url=n.url, draining=n.draining) for n in nodes.values()],
+        nodes=[Address(name=n.name, url=n.url, draining=n.draining, access=n.access) for n in nodes.values()],
         aliases=Alias.objects.mapping(),
         disabled=[model.name for model in models if not model.enabled],
         allow_cloud=cloud,

@@ -20,7 +20,7 @@ from bridge import auth, metrics
 from bridge.addresses import client_address, networks, within
 from bridge.affinity import Affinity, conversation_of
 from bridge.auth import Denied
-from bridge.catalogue import Catalogue, Entry
+from bridge.catalogue import Address, Catalogue, Entry
 from bridge.credentials import Credentials
 from bridge.dialects.inner import Dialect, Inner
 from bridge.env import VALUES as ENV
@@ -87,7 +87,7 @@ class DataPlane:
         self.affinity = Affinity()
         self.prefixes = Prefixes(ENV["BRIDGE_WARM_LEARN"])
         self.throttle = Throttle()
-        self._origins: dict[str, Origin] = {}  # by address
+        self._origins: dict[str, tuple[Address, Origin]] = {}  # by node
         self._suspects: dict[str, float] = {}  # node: monotonic time until which it is left out
         self._releases: asyncio.Queue[tuple[str, int | None]] = asyncio.Queue()
         self.purse: Callable[[], Purse] = lambda: NOTHING_SPENT
@@ -239,11 +239,16 @@ class DataPlane:
             raise Refused(
                 f"The node {node} was removed just now; try again.", kind="no_node", retry_after_s=1
             )
-        origin = self._origins.get(address.url)
-        if origin is None:
-            if len(self._origins) > 2 * len(self.catalogue.nodes):
-                self._origins.clear()  # what is left over from nodes that are gone
-            origin = self._origins[address.url] = Origin.parse(address.url)
+        held = self._origins.get(node)
+        if held is not None and held[0] is address:
+            return held[1]
+        if address.access.fault:
+            raise Refused(f"The node {node} cannot be called: {address.access.fault}.", kind="no_node")
+        if len(self._origins) > 2 * len(self.catalogue.nodes):
+            self._origins.clear()  # what is left over from nodes that are gone
+        access = address.access
+        origin = Origin.parse(address.url, headers=access.headers, ca=access.authority)
+        self._origins[node] = (address, origin)
         return origin
 
     def suspect(self, node: str) -> None:

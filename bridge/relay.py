@@ -23,6 +23,7 @@ from scheduler.board.interface import Seat, Ticket
 
 log = logging.getLogger(__name__)
 
+BRIDGES_FAULT = frozenset({401, 407})  # statuses: a proxy before the node does not let the bridge in
 ATTEMPTS = 3  # nodes tried for one request before the client hears of it
 DONE = b'"done":true'
 NO_END = NodeFault("the node ended the stream without its end mark", kind="node_garbage")
@@ -91,6 +92,15 @@ class Job:
             text = said(await reply.read(limit=65_536))
         except NodeError as error:
             raise failed(error, before_first_byte=True) from error
+        if reply.status in BRIDGES_FAULT or reply.status < 400:
+            # Not the client's key is wrong, as a 401 would tell it, but what the node's row says.
+            raise NodeFailed(
+                f"What stands before the node answered {reply.status}: an operator has to look at its address"
+                " and headers.",
+                status=502,
+                kind="node_refuses",
+                should_retry=True,
+            )
         if reply.status >= 500:
             raise NodeFailed(f"The node answered {reply.status}: {text}", status=502, should_retry=True)
         raise NodeRefused(text, status=reply.status)

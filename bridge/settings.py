@@ -21,6 +21,10 @@ HTTPS = ENV["BRIDGE_HTTPS"] or bool(ENV["BRIDGE_TLS_CERTIFICATE"]) or DEPLOY_CHE
 SECRET_KEY = ENV["SECRET_KEY"] or secrets.kept(DATA_DIR, "secret_key")
 KEY_PEPPER = ENV["BRIDGE_PEPPER"] or secrets.kept(DATA_DIR, "pepper")
 OLD_KEY_PEPPERS = list(ENV["BRIDGE_OLD_PEPPERS"])
+NODE_SECRETS = (
+    ENV["BRIDGE_NODE_SECRET"] or secrets.kept(DATA_DIR, "node_secret"),
+    *ENV["BRIDGE_OLD_NODE_SECRETS"],
+)
 ALLOWED_HOSTS = list(ENV["BRIDGE_ALLOWED_HOSTS"])
 
 # daphne gives `runserver` an ASGI server. It imports Twisted, a third of a second and 15 MB, which no other

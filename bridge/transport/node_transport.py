@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import lru_cache
 from ssl import SSLContext, create_default_context
 
 import httpx
@@ -139,6 +140,16 @@ class NodeTransport(httpx.AsyncBaseTransport):
         return connection
 
     def _ssl_for(self, origin: Origin) -> SSLContext | None:
-        if origin.tls and self._ssl is None:
+        if not origin.tls:
+            return None
+        if origin.ca:
+            return _trusting(origin.ca)
+        if self._ssl is None:
             self._ssl = create_default_context()
-        return self._ssl if origin.tls else None
+        return self._ssl
+
+
+@lru_cache(maxsize=64)
+def _trusting(ca: str) -> SSLContext:
+    """Trusts what this authority (PEM) has signed, and nothing else."""
+    return create_default_context(cadata=ca)

@@ -51,7 +51,7 @@ def encode_head(
     Raises ValueError where a line break or a blank would let a value become a header or a request.
     """
     host = origin.host_header
-    lines = [b"%b %b HTTP/1.1" % (method, target)]
+    lines = [b"%b %b%b HTTP/1.1" % (method, origin.prefix, target), *origin.lines]
     for name, value in headers:
         lower = name.lower()
         if lower == b"host":

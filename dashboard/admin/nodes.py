@@ -12,8 +12,8 @@ from django.utils.safestring import SafeString
 
 from dashboard.admin.asking import AskingAdmin
 from dashboard.admin.audited import AuditedAdmin
+from dashboard.admin.nodeaccess import AccessFields, described
 from dashboard.cells import NONE, ago, badge, gib
-from dashboard.generic import AnyModelForm
 from dashboard.listfield import ListField
 from dashboard.sizefield import SizeField
 from scheduler.models import Node
@@ -21,7 +21,7 @@ from scheduler.models import Node
 TONES = {"up": "good", "unknown": "", "down": "bad", "quarantined": "bad", "draining": "warn", "disabled": ""}
 
 
-class NodeForm(AnyModelForm):
+class NodeForm(AccessFields):
     vram_bytes = SizeField(
         label="VRAM",
         required=False,
@@ -53,6 +53,7 @@ class NodeAdmin(AskingAdmin, AuditedAdmin):
         "gpus_at",
         "scene",
         "scene_at",
+        "sealed",
     )
     form = NodeForm
     list_display = ("name", "shown_state", "url", "version", "slots_there", "held", "memory", "seen")
@@ -67,6 +68,7 @@ class NodeAdmin(AskingAdmin, AuditedAdmin):
         "load_speed",
         "readings",
         "models_there",
+        "kept_access",
     )
     fieldsets = (
         (None, {"fields": [("name", "enabled"), "url", "note"]}),
@@ -78,6 +80,13 @@ class NodeAdmin(AskingAdmin, AuditedAdmin):
             },
         ),
         ("GPUs", {"fields": ["agent_url", "gpu_uuids", "readings"]}),
+        (
+            "Access",
+            {
+                "fields": ["kept_access", "new_headers", "new_authority", "forget_access"],
+                "description": "For a node behind a reverse proxy. What is kept is sealed and never shown.",
+            },
+        ),
         ("Cost", {"classes": ["collapse"], "fields": [("price_per_hour", "price_per_kwh", "watts")]}),
         (
             "Seen",
@@ -92,10 +101,18 @@ class NodeAdmin(AskingAdmin, AuditedAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Node | None = None) -> Any:
         """A node that is only being added has not been seen."""
-        return self.fieldsets if obj else [self.fieldsets[0], self.fieldsets[1], NEW_GPUS, self.fieldsets[3]]
+        return self.fieldsets if obj else [*self.fieldsets[:2], NEW_GPUS, NEW_ACCESS, self.fieldsets[4]]
 
     def audit_target(self, row: Node) -> str:
         return row.name
+
+    def _facts(self, row: Any) -> dict[str, Any]:
+        """A changed header is an event; its value is in none."""
+        return super()._facts(row) | {"access": described(row)}
+
+    @admin.display(description="kept now")
+    def kept_access(self, node: Node) -> str:
+        return described(node) or "Nothing: the node is open to whoever reaches it."
 
     @admin.display(description="state", ordering="state")
     def shown_state(self, node: Node) -> SafeString:
@@ -156,6 +173,7 @@ class NodeAdmin(AskingAdmin, AuditedAdmin):
         self.ask(request, "undrain", [(node.name, "") for node in queryset])
 
 
+NEW_ACCESS = ("Access", {"classes": ["collapse"], "fields": ["new_headers", "new_authority"]})
 NEW_GPUS = ("GPUs", {"fields": ["agent_url", "gpu_uuids"]})
 GPU_HEAD = ("GPU", "UUID", "free", "in all", "busy", "power", "temperature")
 

@@ -19,6 +19,7 @@ keep() { # NAME VALUE
 
 keep secret_key "$(random)"
 keep pepper "$(random)"
+keep node_secret "$(random)"
 keep metrics_token "$(random)"
 keep agent_token "$(random)"
 keep grafana_password "$(random)"

@@ -11,12 +11,12 @@ from scheduler.catalogue import apply
 from scheduler.catalogue.observe import Facts, observe
 from scheduler.catalogue.report import NodeSync, SyncReport
 from scheduler.database_thread import DatabaseThread
-from scheduler.models import Node
+from scheduler.models import Access, Node
 from scheduler.nodes import NodeClient, NodeFailure
 
 log = logging.getLogger(__name__)
 
-Connect = Callable[[str, str], NodeClient]
+Connect = Callable[[str, str, Access], NodeClient]
 
 
 def nodes_to_sync() -> list[Node]:
@@ -65,7 +65,7 @@ async def sync(
 async def _sync_one(
     node: Node, known: MutableMapping[str, Facts], database: DatabaseThread, connect: Connect
 ) -> NodeSync:
-    client = connect(node.name, node.url)
+    client = connect(node.name, node.url, node.access)
     was_down = node.state == Node.State.DOWN
     try:
         seen = await observe(client, known)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from scheduler.gpus.gpu import MOST_GPUS, Gpu, GpusUnreadable
 from scheduler.gpus.reader import GpuReader
-from scheduler.models import Node
+from scheduler.models import Access, Node
 from scheduler.nodes import NodeFailure
 from scheduler.nodes.exchange import Exchange
 
@@ -89,8 +89,8 @@ class GpuSources:
     def _agent(self, url: str, name: str) -> Exchange:
         agent = self._agents.get(url)
         if agent is None:
-            bearer = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-            agent = self._agents[url] = Exchange(name, url, headers=bearer)
+            bearer = (("Authorization", f"Bearer {self._token}"),) if self._token else ()
+            agent = self._agents[url] = Exchange(name, url, Access(headers=bearer))
         return agent
 
     async def _forget(self, but: set[str]) -> None:

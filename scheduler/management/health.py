@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scheduler.models import Node
-from scheduler.nodes import NodeClient, NodeFailure, RunningModel
+from scheduler.nodes import NodeClient, NodeError, NodeFailure, RunningModel
 
 DEADLINE_S = 5.0
 
@@ -21,6 +21,7 @@ class Health:
     running: tuple[RunningModel, ...] = ()
     seconds: float | None = None  # of the answer
     error: str = ""
+    status: int = 0  # of an answer that was an error
 
     @property
     def used_bytes(self) -> int:
@@ -29,14 +30,15 @@ class Health:
 
 
 async def _look(node: Node) -> Health:
-    client = NodeClient(node.name, node.url)
+    client = NodeClient(node.name, node.url, node.access)
     start = time.monotonic()
     try:
         version = await client.version()
         seconds = time.monotonic() - start
         running = await client.ps(DEADLINE_S)
     except NodeFailure as failure:
-        return Health(error=failure.text)
+        status = failure.status if isinstance(failure, NodeError) else 0
+        return Health(error=failure.text, status=status)
     finally:
         await client.aclose()
     return Health(version=version, running=tuple(running), seconds=seconds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from scheduler.management import health
+from scheduler.management import access_checks, health
 from scheduler.management.doctor import Finding
 from scheduler.management.health import Health
 from scheduler.models import Node
@@ -35,6 +35,13 @@ def look(nodes: Sequence[Node]) -> Iterator[Finding]:
 
 def of_node(node: Node, seen: Health, models: Mapping[str, Model]) -> Iterator[Finding]:
     check = f"node {node.name}"
+    yield from access_checks.of_access(node)
+    if seen.status in (401, 403, 407):
+        cure = "Give it the header that its proxy asks for: `nodes access`, or the node's form in the admin."
+        yield Finding(
+            check=check, level="fail", said=f"It lets nobody in: {seen.status} {seen.error}.", cure=cure
+        )
+        return
     if seen.error:
         cure = f"Is Ollama running there, and does {node.url} lead to it from this machine (OLLAMA_HOST)?"
         yield Finding(check=check, level="fail", said=f"It does not answer: {seen.error}.", cure=cure)

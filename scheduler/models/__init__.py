@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scheduler.models.access import OPEN, Access
 from scheduler.models.alias import Alias
 from scheduler.models.catalog import CatalogModel, ModelOnNode
 from scheduler.models.gpu_type import GpuType
@@ -19,6 +20,8 @@ from scheduler.models.workflow import Workflow
 
 __all__ = [
     "CATALOGUE",
+    "OPEN",
+    "Access",
     "Alias",
     "CatalogModel",
     "GpuType",

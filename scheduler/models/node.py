@@ -11,6 +11,7 @@ from django.core.validators import RegexValidator
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
+from scheduler.models.access import Access, unseal
 from scheduler.models.price import NOTHING, NodePrice
 from scheduler.models.revision import Revised, RevisedQuerySet, Revision
 
@@ -152,6 +153,7 @@ class Node(Revised):
         blank=True,
         help_text="Where `manage.py agent` runs on the node's machine: http://host:9410. Empty: none.",
     )
+    sealed = models.TextField(blank=True, default="", editable=False)  # scheduler.models.access
     gpu_uuids = models.JSONField(
         "its GPUs",
         default=list,
@@ -196,6 +198,11 @@ class Node(Revised):
             fields = kwargs.get("update_fields")
             if fields is None or "price_per_hour" in fields or "price_per_kwh" in fields:
                 NodePrice.objects.note(self.name, self.price_per_hour, self.price_per_kwh, timezone.now())
+
+    @property
+    def access(self) -> Access:
+        """What the node asks for on every call."""
+        return unseal(self.sealed)
 
     @property
     def parallel(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from scheduler.models.access import OPEN, Access
 from scheduler.nodes import replies
 from scheduler.nodes.errors import NodeError, NodeGarbage, NodeTimeout
 from scheduler.nodes.exchange import Exchange
@@ -55,10 +56,18 @@ class NodeClient:
     letting its deadline pass stops the load.
     """
 
-    def __init__(self, name: str, url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        access: Access = OPEN,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self.name = name
         self.url = url
-        self._exchange = Exchange(name, url, transport=transport)
+        self.access = access
+        self._exchange = Exchange(name, url, access, transport=transport)
 
     async def aclose(self) -> None:
         await self._exchange.aclose()

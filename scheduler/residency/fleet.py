@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from scheduler.board.interface import Line
+from scheduler.models import Access
 from scheduler.nodes.client import NodeClient
 from scheduler.policy.config import Config
 from scheduler.policy.state import Action, Forecast, Resident, State, Wish
@@ -14,13 +15,13 @@ from scheduler.residency.failures import Failures
 from scheduler.residency.learning import Learning
 from scheduler.residency.pace import Pace
 from scheduler.residency.records import Recorder
-from scheduler.residency.rows import Reading, Rows
+from scheduler.residency.rows import NodeRow, Reading, Rows
 from scheduler.residency.sight import Sight
 
 Clock = Callable[[], float]
 LOADABLE_S = 1.0
 READING_S = 20.0  # an older reading of free VRAM says nothing about now
-MakeClient = Callable[[str, str], NodeClient]  # name, url
+MakeClient = Callable[[str, str, Access], NodeClient]  # name, url, access
 
 
 class Fleet:
@@ -53,7 +54,7 @@ class Fleet:
         """Take over a new reading of the database: nodes come, go and move."""
         self.rows, self.rows_read = rows, True
         self.learning.take_rows(rows)
-        moved = [n for n, c in self.clients.items() if n not in rows.nodes or c.url != rows.nodes[n].url]
+        moved = [name for name, client in self.clients.items() if _moved(client, rows.nodes.get(name))]
         closing = [self.clients.pop(name) for name in moved]
         for name in moved:
             self.book.drop_node(name)
@@ -62,7 +63,7 @@ class Fleet:
             self.too_large.clear(name)
         for name, row in rows.nodes.items():
             if name not in self.clients:
-                self.clients[name] = self._make_client(name, row.url)
+                self.clients[name] = self._make_client(name, row.url, row.access)
                 self.sights[name] = Sight(
                     node=name, quarantined=row.quarantined, quarantined_until=self.clock()
                 )
@@ -129,3 +130,8 @@ class Fleet:
         for client in self.clients.values():
             await client.aclose()
         self.clients.clear()
+
+
+def _moved(client: NodeClient, row: NodeRow | None) -> bool:
+    """Whether the client leads to where the row says no more."""
+    return row is None or (client.url, client.access) != (row.url, row.access)

@@ -12,6 +12,8 @@ from django.conf import settings
 
 from scheduler.models import (
     CATALOGUE,
+    OPEN,
+    Access,
     Alias,
     CatalogModel,
     Measurement,
@@ -42,6 +44,7 @@ class NodeRow:
     pk: int
     name: str
     url: str
+    access: Access = OPEN
     draining: bool = False
     slots: int = 1
     kv_type: str = "f16"
@@ -183,6 +186,7 @@ def node_row(node: Node) -> NodeRow:
         pk=node.pk,
         name=node.name,
         url=node.url,
+        access=node.access,
         draining=node.draining,
         slots=node.parallel,
         kv_type=node.kv_type,

@@ -3,11 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
 from django.test import Client
 from django.utils import timezone
 
 from bridge.models import AuditEvent
-from scheduler.models import CATALOGUE, CatalogModel, Node, OperatorRequest, Revision
+from scheduler.models import CATALOGUE, Access, CatalogModel, Node, OperatorRequest, Revision
+from scheduler.models.access import seal
 
 LIST = "/admin/scheduler/node/"
 GIB = 2**30
@@ -121,3 +123,66 @@ def test_a_node_is_deleted_with_an_audit_event(olga: Client, node: Node) -> None
     olga.post(f"{LIST}{node.pk}/delete/", {"post": "yes"})
     assert not Node.objects.exists()
     assert AuditEvent.objects.get().action == "node.delete"
+
+
+SECRET = "Bearer s3cret-of-the-node"
+
+
+def test_what_a_node_asks_for_is_written_audited_and_never_shown(olga: Client, node: Node) -> None:
+    given = {"new_headers": f"Authorization: {SECRET}"}
+    assert olga.post(f"{LIST}{node.pk}/change/", form(**given)).status_code == 302
+    node.refresh_from_db()
+    assert node.access.headers == (("Authorization", SECRET),)
+    text = page(olga, node)
+    assert "headers Authorization" in text
+    assert SECRET not in text
+    assert node.sealed not in text
+    first = AuditEvent.objects.get(action="node.change")
+    assert first.before["access"] == ""
+    assert first.after["access"].startswith("headers Authorization (sealed ")
+    assert SECRET not in str(first.after)
+    assert node.sealed not in str(first.after)
+
+
+def test_an_empty_field_keeps_what_is_there_and_a_tick_forgets_it(olga: Client, node: Node) -> None:
+    node.sealed = seal(Access(headers=(("X-Node-Key", SECRET),)))
+    node.save()
+    olga.post(f"{LIST}{node.pk}/change/", form(note="rack 3"))
+    node.refresh_from_db()
+    assert node.access.headers == (("X-Node-Key", SECRET),)
+    assert "access" not in AuditEvent.objects.latest("pk").after
+    olga.post(f"{LIST}{node.pk}/change/", form(forget_access="on"))
+    node.refresh_from_db()
+    assert node.sealed == ""
+    assert AuditEvent.objects.latest("pk").after["access"] == ""
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"new_headers": "Authorization"}, {"new_authority": "no certificate"}, {"new_headers": "Host: a"}],
+)
+def test_what_is_no_header_and_no_certificate_is_refused_beside_its_field(
+    olga: Client, node: Node, fields: dict[str, str]
+) -> None:
+    answer = olga.post(f"{LIST}{node.pk}/change/", form(**fields))
+    assert list(answer.context["adminform"].form.errors) == list(fields)
+
+
+def test_a_secret_that_is_lost_is_said_and_may_be_entered_again(
+    olga: Client, node: Node, settings: LazySettings
+) -> None:
+    node.sealed = seal(Access(headers=(("X-Node-Key", SECRET),)))
+    node.save()
+    settings.NODE_SECRETS = ("another",)
+    assert "BRIDGE_OLD_NODE_SECRETS" in page(olga, node)
+    olga.post(f"{LIST}{node.pk}/change/", form(new_headers="X-Node-Key: b"))
+    node.refresh_from_db()
+    assert node.access.headers == (("X-Node-Key", "b"),)
+
+
+def test_who_may_only_read_cannot_point_a_node_elsewhere(vera: Client, node: Node) -> None:
+    """A request that the bridge is made to send goes where an operator said, and nowhere else."""
+    answer = vera.post(f"{LIST}{node.pk}/change/", form(url="http://169.254.169.254"))
+    assert answer.status_code == 403
+    node.refresh_from_db()
+    assert node.url == "http://gpu1:11434"

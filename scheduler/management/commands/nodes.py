@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
 from scheduler.catalogue import sync
-from scheduler.management import health
+from scheduler.management import access_to, health
 from scheduler.management.console import ConsoleCommand, gib, show, size
 from scheduler.management.health import Health
 from scheduler.models import ModelOnNode, Node
@@ -37,7 +37,7 @@ class Command(ConsoleCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        actions = parser.add_subparsers(dest="action", metavar="{list,add,remove}")
+        actions = parser.add_subparsers(dest="action", metavar="{list,add,access,reseal,remove}")
         listing = actions.add_parser("list", help="List them (the default). Exit code 1 when one is down.")
         adding = actions.add_parser("add", help="Add a node and read its models.")
         adding.add_argument("url", help="http://host:11434")
@@ -49,9 +49,17 @@ class Command(ConsoleCommand):
         )
         adding.add_argument("--agent", default="", help="Where `manage.py agent` runs on its machine.")
         adding.add_argument("--note", default="")
+        access_to.of_file(adding)
+        accessing = actions.add_parser("access", help="Say what a node behind a reverse proxy asks for.")
+        accessing.add_argument("name")
+        access_to.of_file(accessing)
+        accessing.add_argument("--forget", action="store_true", help="It asks for nothing any more.")
+        resealing = actions.add_parser(
+            "reseal", help="Seal what is kept with BRIDGE_NODE_SECRET as it is now."
+        )
         removing = actions.add_parser("remove", help="Remove a node from the table; it goes on running.")
         removing.add_argument("name")
-        for action in (listing, adding, removing):
+        for action in (listing, adding, accessing, resealing, removing):
             # Not overwritten when --json stood before the action.
             action.add_argument("--json", action="store_true", default=SUPPRESS, help="Write JSON.")
 
@@ -59,6 +67,10 @@ class Command(ConsoleCommand):
         match options["action"]:
             case "add":
                 self._add(options)
+            case "access":
+                self._access(options)
+            case "reseal":
+                self.stdout.write(f"{access_to.reseal()} nodes are sealed with the secret of now.")
             case "remove":
                 self._remove(options["name"], options["json"])
             case _:
@@ -95,6 +107,19 @@ class Command(ConsoleCommand):
         if result.error:
             self.stderr.write(f"Added {node.name}, which does not answer yet: {result.error}")
 
+    def _access(self, options: dict[str, Any]) -> None:
+        node = access_to.named(options["name"])
+        node.sealed = "" if options["forget"] else access_to.given(options, node)
+        with transaction.atomic():
+            node.save(update_fields=["sealed"])
+            tell("node.access", node, before={}, after={"headers": node.access.names})
+        (seen,) = health.look([node])
+        said = f"Ollama {seen.version} answers." if not seen.error else f"It does not answer: {seen.error}."
+        if options["json"]:
+            self.write_json({"name": node.name, "headers": node.access.names, "error": seen.error})
+        else:
+            self.stdout.write(f"{node.name}: {', '.join(node.access.names) or 'no headers'}. {said}")
+
     def _remove(self, name: str, as_json: bool) -> None:
         node = Node.objects.filter(name=name).first()
         if node is None:
@@ -123,6 +148,7 @@ def _new_node(options: dict[str, Any]) -> Node:
         kv_type=options["kv_type"],
         agent_url=options["agent"],
         note=options["note"],
+        sealed=access_to.given(options),
     )
     node.full_clean()
     with transaction.atomic():

@@ -12,7 +12,7 @@ from django.conf import LazySettings
 
 from scheduler.catalogue import SyncReport, sync
 from scheduler.catalogue import sync as run
-from scheduler.models import CATALOGUE, Alias, CatalogModel, ModelOnNode, Node, Revision
+from scheduler.models import CATALOGUE, Access, Alias, CatalogModel, ModelOnNode, Node, Revision
 from scheduler.nodes import NodeClient
 from scheduler.policy import shape
 from tests.conftest import FakeNode
@@ -164,8 +164,8 @@ def test_a_show_that_fails_is_named_and_asked_again(fake_node: FakeNode) -> None
     server = fake_node("llama3.2=2")
     add("a", server.url)
 
-    def connect(name: str, url: str) -> NodeClient:
-        return NodeClient(name, url, transport=WithoutShow())
+    def connect(name: str, url: str, access: Access) -> NodeClient:
+        return NodeClient(name, url, access, transport=WithoutShow())
 
     (node,) = asyncio.run(sync(connect=connect)).nodes
     assert node.problems == ("llama3.2:latest: unable to read the file",)
