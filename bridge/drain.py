@@ -1,4 +1,8 @@
-"""The end in order: from SIGTERM on no new work, until what is open has ended or its time is over."""
+"""The end in order: from SIGTERM on no new work, until what is open has ended or its time is over.
+
+Handing over is the other way to go, where another process has the same socket: no new connection, but what
+comes on open ones is answered, and each answer asks its client to connect anew.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,11 @@ from types import FrameType
 
 from bridge.hot.client import DRAINING
 from bridge.plane import DataPlane
+from bridge.server import HAND_OVER, WebServer
 
 log = logging.getLogger(__name__)
 
+LINGER_S = 2.0  # while handing over: for clients to send once more on a connection, and be told of its end
 LOOK_S = 0.05  # how often it is looked whether requests are still open
 
 
@@ -35,16 +41,28 @@ class Drain:
             return  # only the main thread may install handlers; a test's server thread stops otherwise
         self._servers = signal.getsignal(signal.SIGTERM)
         signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(HAND_OVER, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._loop.call_soon_threadsafe(self._begin)
+        self._loop.call_soon_threadsafe(self._hand_over if number == HAND_OVER else self._begin)
 
     def _begin(self) -> None:
+        if self._plane.draining:
+            self._hurry.set()  # asked a second time: no more waiting
         self._plane.draining = True
         if self._task is None:
             self._task = asyncio.ensure_future(self._end())
-        else:
-            self._hurry.set()  # asked a second time: no more waiting
+
+    def _hand_over(self) -> None:
+        server = getattr(self._servers, "__self__", None)  # the handler is a method of the server
+        if isinstance(server, WebServer) and self._task is None:
+            server.stop_listening()
+            self._plane.leaving = True
+            self._task = asyncio.ensure_future(self._linger())
+
+    async def _linger(self) -> None:
+        await asyncio.sleep(LINGER_S)
+        await self._end()
 
     async def _end(self) -> None:
         await self._until_ended()

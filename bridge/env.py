@@ -200,6 +200,7 @@ SETTINGS: tuple[Setting, ...] = (
         str,
         "Header in which a trusted proxy names the subject of a client's verified certificate; empty: none.",
     ),
+    Setting("BRIDGE_HEAD_TIMEOUT", "15s", seconds, "Longest a request's head may take to come."),
     Setting("BRIDGE_BODY_LIMIT", "64MiB", size, "Largest request body; larger ones get a 413."),
     Setting("BRIDGE_BODY_TIMEOUT", "30s", seconds, "Longest pause before or inside a body; then a 408."),
     Setting(

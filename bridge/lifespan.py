@@ -99,7 +99,7 @@ class WebProcess:
     def not_ready(self) -> list[str]:
         """Why no traffic should come here now; empty when it should."""
         reasons = []
-        if self.plane.draining:
+        if self.plane.draining or self.plane.leaving:
             reasons.append("draining: this process is being stopped")
         if self.keys.age_s is None:
             reasons.append("keys: not read yet; is the database reachable?")

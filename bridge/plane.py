@@ -83,6 +83,7 @@ class DataPlane:
         self.keep_alive: int | str = _keep_alive(ENV["BRIDGE_KEEP_ALIVE"])
         self.clients: set[Client] = set()
         self.draining = False
+        self.leaving = False  # another process has the socket: what still comes here is answered
         self.estimates = Estimates()
         self.affinity = Affinity()
         self.prefixes = Prefixes(ENV["BRIDGE_WARM_LEARN"])

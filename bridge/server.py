@@ -5,16 +5,21 @@ from __future__ import annotations
 import signal
 import socket
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
 
 from bridge.env import VALUES as ENV
+from bridge.headbounds import BoundedProtocol
 
 # Above the 60 s for which nginx and most load balancers keep an idle connection: they must close first.
 KEEP_ALIVE_S = 75
 # bridge.drain has waited for the API's requests before uvicorn stops; this is for a page of the admin.
 GRACE_S = 10
+HAND_OVER = signal.SIGUSR1  # to a web process whose socket another one has too
+TICKS_A_LOOK = 10  # uvicorn ticks every 0.1 s
 
 
 def config(**overrides: Any) -> uvicorn.Config:
@@ -23,7 +28,7 @@ def config(**overrides: Any) -> uvicorn.Config:
         "app": "bridge.asgi:application",
         "host": ENV["BRIDGE_HOST"],
         "port": ENV["BRIDGE_PORT"],
-        "http": "httptools",
+        "http": BoundedProtocol,
         "loop": "auto",
         "lifespan": "on",
         "log_config": None,
@@ -37,6 +42,33 @@ def config(**overrides: Any) -> uvicorn.Config:
         **tls(),
     }
     return uvicorn.Config(**(given | overrides))
+
+
+class WebServer(uvicorn.Server):
+    """uvicorn's server, which also ends connections whose head does not come to its end. `up` is called once
+    it serves."""
+
+    def __init__(self, config: uvicorn.Config, up: Callable[[], None] | None = None) -> None:
+        super().__init__(config)
+        self._up = up
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self._up is not None:
+            self._up()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % TICKS_A_LOOK == 0:
+            before = time.monotonic() - ENV["BRIDGE_HEAD_TIMEOUT"]
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, BoundedProtocol) and connection.overdue(before):
+                    connection.give_up()
+        return await super().on_tick(counter)
+
+    def stop_listening(self) -> None:
+        """Take no new connection; those that are open go on. Another process has the socket too."""
+        for server in self.servers:
+            server.close()
 
 
 def tls() -> dict[str, Any]:

@@ -25,6 +25,8 @@ from bridge.plane import DataPlane
 
 log = logging.getLogger(__name__)
 
+CLOSE = (b"connection", b"close")  # this process goes: the next request should reach another
+
 LEAVE_S = 1.0  # how long a client whose request was cancelled may take to read that
 
 
@@ -47,6 +49,8 @@ class HotHandler:
         answer: Answer | None = None
         try:
             answer = await self._answer(request, exchange, client, caller)
+            if self.plane.leaving or self.plane.draining:
+                answer.raw_headers.append(CLOSE)
             await client.deliver(answer)
         except asyncio.CancelledError:
             if not client.gone:

@@ -11,13 +11,16 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
 import redis
 
 from tests.chaos.load import Load
+from tests.deploy.proxy import Nginx
 from tests.fleet.production import LINE, SLOTS, WEBS, Production, chat, ids, statuses
+from tests.fleet.steady import Steady
 from tests.postgres import PostgresServer, rows
 from tests.scheduler.board.conftest import start_redis
 from tests.serving import PATIENCE_S, ROOT
@@ -35,6 +38,7 @@ KEYS: dict[str, dict[str, object]] = {
     "revoked": {},
     "killed": {},
     "crashed": {},
+    "rolled": {"priority": 2},
 }
 
 
@@ -204,3 +208,20 @@ def test_a_crash_of_postgresql_costs_neither_an_answer_nor_a_record(production: 
     for load in loads:
         assert load.refusals == []
         assert {r["outcome"] for r in production.accounted(load.finished)} == {"answered"}
+
+
+def test_a_rolling_restart_behind_nginx_fails_no_request(production: Production, tmp_path: Path) -> None:
+    addresses = [f"127.0.0.1:{web.port}" for web in production.webs]
+    nginx = Nginx(tmp_path / "nginx", addresses).start()
+    try:
+        with Steady(nginx.url, production.keys["rolled"], 6) as load:
+            production.web.until(lambda: load.seen["answered"] > 60)
+            for web in production.webs:
+                assert web.stop() == 0
+                web.start()
+            goal = load.seen["answered"] + 60
+            production.web.until(lambda: load.seen["answered"] > goal)
+        assert load.failed == {}
+        assert {r["outcome"] for r in production.accounted(load.answered)} == {"answered"}
+    finally:
+        nginx.close()

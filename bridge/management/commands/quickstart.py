@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
@@ -68,7 +67,7 @@ class Command(BaseCommand):
 
     async def serve(self, link: str | None, key: str | None, *, leave: bool) -> None:
         """Serve until Ctrl-C; the proof runs against the served address, as a client would."""
-        web = uvicorn.Server(server.config())
+        web = server.WebServer(server.config())
         serving = asyncio.create_task(web.serve([self.socket]))
         while not web.started and not serving.done():  # noqa: ASYNC110  uvicorn has no event for it
             await asyncio.sleep(0.05)

@@ -10,15 +10,14 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
-from uvicorn.supervisors import Multiprocess
 
 from bridge import server
 from bridge.env import VALUES as ENV
+from bridge.supervisor import Supervisor
 
 
 class Command(BaseCommand):
@@ -37,22 +36,26 @@ class Command(BaseCommand):
             raise CommandError(
                 "--workers above 1 needs REDIS_URL: processes share limits and seats through Redis."
             )
-        config = server.config(host=options["host"], port=options["port"], fd=options["fd"], workers=workers)
+        given = {"host": options["host"], "port": options["port"]}
+        config = server.config(**given)
+        listener = listening(options["host"], options["port"], options["fd"])
         scheme = "https" if config.is_ssl else "http"
         self.stderr.write(
             f"Ollama Bridge on {scheme}://{options['host']}:{options['port']} (pid {os.getpid()})"
         )
         if workers > 1:
             share_metrics(Path(settings.DATA_DIR) / "metrics")
-            Multiprocess(config, sockets=[config.bind_socket()]).run()
+            if Supervisor(given, listener, workers).run():
+                raise CommandError("The web processes did not come up.")
         else:
-            sockets = None if options["fd"] is not None else [listening(options["host"], options["port"])]
             server.end_well_on_sigterm()
             with contextlib.suppress(KeyboardInterrupt):
-                uvicorn.Server(config).run(sockets)
+                server.WebServer(config).run([listener])
 
 
-def listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int, fd: int | None) -> socket.socket:
+    if fd is not None:
+        return socket.socket(fileno=fd)
     try:
         return server.listen(host, port)
     except OSError as error:
