@@ -58,7 +58,8 @@ def _preview(page: Page) -> None:
     page.fill("#id_name", "reviews at night")
     page.fill("#id_model", next(name for name in ("gemma3:12b", "qwen3:8b") if name not in there))
     page.fill("#id_nodes", "gpu1")
-    page.click("input[name=_preview]")
+    with page.expect_navigation():
+        page.click("input[name=_preview]")
 
 
 def _unfold(page: Page) -> None:
@@ -67,7 +68,8 @@ def _unfold(page: Page) -> None:
 
 
 def _newest_cold(page: Page) -> None:
-    page.click("#result_list tr:has(td:text-is('cold')) th a")
+    with page.expect_navigation():
+        page.click("#result_list tr:has(td:text-is('cold')) th a")
 
 
 USAGE = "/admin/bridge/usagerecord/"
@@ -128,6 +130,7 @@ def take(page: Page, shot: Shot, file: Path) -> None:
     if shot.act is not None:
         shot.act(page)
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    assert picture.getcolors(1) is None, f"{shot.path} is a blank picture"
     picture.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
