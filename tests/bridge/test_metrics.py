@@ -22,7 +22,8 @@ from bridge.dialects import ollama
 from bridge.dialects.counts import Counts
 from bridge.exchange import Exchange
 from bridge.management.commands.serve import share_metrics
-from bridge.models import Actor, ApiKey
+from bridge.models import Actor, ApiKey, CostRollup
+from bridge.models.rollups import DAY, HOUR
 from bridge.views.metrics import allowed, shared
 from scheduler.board.interface import Seat
 from scheduler.models import LedgerEntry
@@ -268,7 +269,7 @@ def test_the_balance_of_prefetches_and_keys_that_end_come_from_the_rows() -> Non
     old = timezone.now() - timedelta(days=2)
     LedgerEntry.objects.record("prefetch", node="gpu1", model="m", outcome="hit", saved_s=9.0, at=old)
     ApiKey.objects.issue(actor=Actor.at_shell(), name="ends", expires_at=timezone.now() + timedelta(days=3))
-    prefetches, balance, shadow, expiring = rowgauges.read()
+    prefetches, balance, shadow, _, _, expiring = rowgauges.read()
     assert {s.labels["outcome"]: s.value for s in prefetches.samples} == {
         "hit": 2,
         "wasted": 1,
@@ -278,6 +279,25 @@ def test_the_balance_of_prefetches_and_keys_that_end_come_from_the_rows() -> Non
     assert balance.samples[0].value == 10.5
     assert shadow.samples[0].value == -3.0
     assert expiring.samples[0].value == 1
+
+
+@pytest.mark.django_db
+def test_what_gpus_cost_in_a_day_comes_from_the_sums() -> None:
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+    for start, span, part, micros in (
+        (hour, HOUR, "decode", 250_000),
+        (hour - timedelta(hours=3), HOUR, "decode", 500_000),
+        (hour - timedelta(hours=3), HOUR, "idle", 1_000_000),
+        (hour - timedelta(hours=30), HOUR, "decode", 7_000_000),  # too long ago
+        (hour, DAY, "decode", 9_000_000),  # the same once more, in the sum of the day
+    ):
+        CostRollup.objects.create(
+            start=start, span=span, node="gpu1", part=part, micros=micros, gpu_us=micros * 2
+        )
+    cost, gpu_seconds = rowgauges.read()[3:5]
+    assert {s.labels["part"]: s.value for s in cost.samples} == {"decode": 0.75, "idle": 1.0}
+    assert {s.labels["part"]: s.value for s in gpu_seconds.samples} == {"decode": 1.5, "idle": 2.0}
+    assert {s.labels["node"] for s in cost.samples} == {"gpu1"}
 
 
 @pytest.mark.skipif(BINARY is None, reason="redis-server is not installed.")
