@@ -60,7 +60,8 @@ class Bridge:
     def knows(self, key: str) -> bool:
         """Whether every process of the server does: each connection may reach another one."""
         asked = 1 if self.env.get("BRIDGE_WORKERS", "1") == "1" else 12
-        return all(self.get("/v1/models", key).status_code != 401 for _ in range(asked))
+        # 429 is what whoever asks with an unknown key again and again is told.
+        return all(self.get("/v1/models", key).status_code not in (401, 429) for _ in range(asked))
 
     def start(self) -> Bridge:
         with self.log.open("ab") as log:

@@ -17,7 +17,7 @@ from bridge.usage.outbox import Outbox, lines
 
 log = logging.getLogger(__name__)
 
-BATCH = 100
+BATCH = 500
 SLICE = 20  # rows between two breaths: about a third of a millisecond of work
 BREATH_S = 0.0002
 PAUSE_S = 0.5  # between rounds while all is well
