@@ -1,7 +1,7 @@
 """The outbox: usage records on disk before the client sees its answer end, in the database soon after.
 
-A record is one JSON line, appended with one write(2). The page cache outlives the process, so kill -9 loses
-nothing; a power cut may lose the last moments. Each process appends to a segment of its own and holds a lock
+A record is one JSON line in a mapped file. The page cache outlives the process, so kill -9 loses nothing; a
+power cut may lose the last moments. Each process appends to a segment of its own and holds a lock
 on it; the kernel drops the lock with the process, and whoever drains next finds the segment and imports it.
 """
 
@@ -21,10 +21,12 @@ from typing import Any
 
 import orjson
 
+from bridge.usage.segment import Segment
+
 log = logging.getLogger(__name__)
 
 SPARE_LINES = 10_000  # kept in memory while the disk refuses writes; the oldest fall out beyond it
-SEGMENT_BYTES = 8 * 2**20
+SEGMENT_BYTES = 2**20
 
 
 class Outbox:
@@ -35,24 +37,20 @@ class Outbox:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._numbers = itertools.count()
-        self._fd = -1
-        self._path: Path | None = None
-        self._written = 0
+        self._segment: Segment | None = None
         self._spare: deque[bytes] = deque(maxlen=SPARE_LINES)
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Write one record. While the disk refuses, lines wait in memory: no request fails for it."""
         line = orjson.dumps(record) + b"\n"
         with self._lock:
+            segment = self._segment
+            if segment is not None and segment.room >= len(line):
+                segment.append(line)
+                return
             try:
-                if self._fd < 0:
-                    self._open()
-                if self._spare:
-                    line = b"".join([*self._spare, line])
-                    self._spare.clear()
-                self._written += _write_all(self._fd, line)
-                if self._written > SEGMENT_BYTES:
-                    self._seal()
+                self._append_to_new(b"".join([*self._spare, line]))
+                self._spare.clear()
             except OSError as error:
                 self._spare.append(line)
                 log.error("outbox: %s cannot be written (%s); kept in memory", self.directory, error.strerror)
@@ -64,7 +62,10 @@ class Outbox:
 
     def pending_bytes(self) -> int:
         """Bytes on disk that are not in the database yet."""
-        return sum(_size(path) for path in self.directory.glob("*.jsonl"))
+        segment = self._segment
+        own = segment.path if segment is not None else None
+        others = sum(_size(path) for path in self.directory.glob("*.jsonl") if path != own)
+        return others + (segment.written if segment is not None else 0)
 
     @contextmanager
     def claimed(self) -> Iterator[list[Path]]:
@@ -81,26 +82,24 @@ class Outbox:
             for fd in fds:
                 os.close(fd)
 
-    def _open(self) -> None:
+    def _append_to_new(self, data: bytes) -> None:
+        self._seal()
         name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}.jsonl"
-        # The lock is taken on a name that no writer looks for: a segment is never seen unlocked while in use.
-        hidden = self.directory / f".{name}"
-        fd = os.open(hidden, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._path = hidden.rename(self.directory / name)
-        self._fd = fd
-        self._written = 0
+        self._segment = Segment(self.directory / name, max(SEGMENT_BYTES, len(data)))
+        self._segment.append(data)
 
     def _seal(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)  # drops the lock
-            self._fd, self._path = -1, None
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
     """The records of a segment, without a last line that a crash cut short or one that is no JSON."""
     with path.open("rb") as file:
         for line in file:
+            if line.startswith(b"\0"):
+                return  # the rest of a segment whose process was killed
             try:
                 record = orjson.loads(line)
             except orjson.JSONDecodeError:
@@ -108,13 +107,6 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(record, dict):
                 yield record
-
-
-def _write_all(fd: int, data: bytes) -> int:
-    written = os.write(fd, data)
-    while written < len(data):
-        written += os.write(fd, data[written:])
-    return written
 
 
 def _claim(path: Path) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -9,7 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bridge.usage.outbox import Outbox, lines
+import orjson
+import pytest
+
+from bridge.usage.outbox import SEGMENT_BYTES, Outbox, lines
 from tests.serving import ROOT
 
 
@@ -66,6 +70,51 @@ def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path: Path) -> None:
     whole = json.dumps({"request_id": "r0"}).encode()
     (tmp_path / "1-1-0.jsonl").write_bytes(whole + b"\n" + whole[:7])
     assert read_all(Outbox(tmp_path)) == ["r0"]
+
+
+def test_a_record_of_a_killed_process_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
+    whole = json.dumps({"request_id": "r0"}).encode()
+    (tmp_path / "1-1-0.jsonl").write_bytes(whole + b"\n" + whole[:7] + bytes(4096))
+    assert read_all(Outbox(tmp_path)) == ["r0"]
+
+
+def test_a_full_segment_is_followed_by_another(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+    record = {"request_id": "r", "reason": "x" * (SEGMENT_BYTES // 3)}
+    for _ in range(7):
+        outbox.append(record)
+    outbox.seal()
+    assert len(read_all(outbox)) == 7
+    assert len(list(tmp_path.iterdir())) == 4
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) == 7 * (len(orjson.dumps(record)) + 1)
+
+
+def test_records_that_waited_may_be_more_than_a_segment_holds(tmp_path: Path) -> None:
+    directory = tmp_path / "outbox"
+    outbox = Outbox(directory)
+    os.rmdir(directory)
+    for number in range(4):
+        outbox.append({"request_id": f"r{number}", "reason": "x" * (SEGMENT_BYTES // 3)})
+    directory.mkdir()
+    outbox.append({"request_id": "r4"})
+    outbox.seal()
+    assert read_all(outbox) == ["r0", "r1", "r2", "r3", "r4"]
+
+
+def test_a_disk_without_room_for_a_segment_leaves_no_file_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    outbox = Outbox(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        outbox.append({"request_id": "r0"})
+    assert list(tmp_path.iterdir()) == []
+    outbox.append({"request_id": "r1"})
+    outbox.seal()
+    assert read_all(outbox) == ["r0", "r1"]
 
 
 def test_records_wait_in_memory_while_the_disk_refuses_and_follow_when_it_takes_them(tmp_path: Path) -> None:
